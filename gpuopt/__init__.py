@@ -1,0 +1,23 @@
+"""gpuopt: one optimizer step as one fused pass over memory and one kernel launch, on GPU and CPU."""
+
+from gpuopt import rules
+from gpuopt.backends.base import BackendError
+from gpuopt.lowering.trace import LoweringError
+from gpuopt.optimizer import Optimizer
+from gpuopt.optimizers import SGD, Adam, AdamW, Momentum, RMSprop
+from gpuopt.rules import Rule
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "BackendError",
+    "LoweringError",
+    "Momentum",
+    "Optimizer",
+    "RMSprop",
+    "Rule",
+    "rules",
+]

@@ -1,0 +1,86 @@
+"""Backends: loops around a rule's formula. `pick` chooses one by the kind of arrays."""
+
+import functools
+import importlib
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gpuopt.backends.base import Backend, BackendError
+
+CLASSES = {
+    "numpy": ("gpuopt.backends.numpy", "NumpyBackend"),
+    "numba": ("gpuopt.backends.numba", "NumbaBackend"),
+    "cupy": ("gpuopt.backends.cupy", "CupyBackend"),
+}
+CPU, GPU = ("numba", "numpy"), ("cupy",)
+
+
+@functools.cache
+def load(name: str) -> Backend:
+    """The backend called `name`. BackendError with the reason if it cannot run here."""
+    if name not in CLASSES:
+        raise ValueError(f"backend must be None or one of {', '.join(CLASSES)}, got {name!r}")
+    module, cls = CLASSES[name]
+    try:
+        return getattr(importlib.import_module(module), cls)()
+    except BackendError:
+        raise
+    except Exception as error:
+        raise BackendError(
+            f"the {name} backend cannot run here: {type(error).__name__}: {error}"
+        ) from error
+
+
+def unavailable(name: str) -> str | None:
+    """Why a backend cannot run here, or None if it can."""
+    try:
+        load(name)
+    except BackendError as error:
+        return str(error)
+    return None
+
+
+def on_device(array: Any) -> bool:
+    """Whether an array lies in a GPU's memory."""
+    if isinstance(array, np.ndarray):
+        return False
+    if hasattr(array, "__dlpack_device__"):
+        return array.__dlpack_device__()[0] not in (1, 3)  # kDLCPU, kDLCUDAHost
+    return hasattr(array, "__cuda_array_interface__")
+
+
+def pick(arrays: Sequence[Any], name: str | None) -> Backend:
+    """The backend for `arrays`: the one named, or else the first that can run and takes them.
+
+    Taking another than the first, because that one is missing or does not know the dtype, is said
+    once through `warnings`.
+    """
+    if name is not None:
+        return load(name)
+    places = {on_device(a) for a in arrays}
+    if len(places) > 1:
+        raise TypeError(
+            "parameters lie partly in CPU and partly in GPU memory; make one optimizer for each"
+        )
+    candidates = GPU if places == {True} else CPU
+    reasons: list[str] = []
+    for candidate in candidates:
+        reason = unavailable(candidate) or _unknown_dtype(load(candidate), arrays)
+        if reason is None:
+            if reasons:
+                warnings.warn(f"using the {candidate} backend: {reasons[0]}", stacklevel=5)
+            return load(candidate)
+        reasons.append(reason)
+    raise BackendError("; ".join(reasons))
+
+
+def _unknown_dtype(backend: Backend, arrays: Sequence[Any]) -> str | None:
+    """Why `backend` does not take a floating-point dtype among `arrays` that another may take."""
+    for array in arrays:
+        dtype = getattr(array, "dtype", None)
+        if dtype == np.float16 and np.dtype(np.float16) not in backend.dtypes:
+            return f"the {backend.name} backend does not take float16 parameters"
+    return None

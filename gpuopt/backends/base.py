@@ -1,0 +1,119 @@
+"""The protocol of a backend: views of arrays, state, and a launch for one signature."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuopt.backends.memory import Intervals, Memory
+from gpuopt.rules.base import Rule
+
+FLOATS = tuple(np.dtype(x) for x in ("float16", "float32", "float64", "complex64", "complex128"))
+
+
+class BackendError(RuntimeError):
+    """A backend that was asked for by name cannot run here; the message says why."""
+
+
+def arithmetic(dtype: np.dtype) -> np.dtype:
+    """The dtype of element arithmetic for parameters of `dtype`: float32, but float64 for float64."""
+    return np.dtype("float64" if dtype in (np.dtype("f8"), np.dtype("c16")) else "float32")
+
+
+def state_dtype(dtype: np.dtype) -> np.dtype:
+    """The dtype of state buffers: the parameter's own, but float32 for 16-bit parameters."""
+    return np.dtype("float32") if dtype.itemsize == 2 else dtype
+
+
+@dataclass(frozen=True)
+class Work:
+    """The tensors of one dtype signature, and what a launch must know of them."""
+
+    rule: Rule
+    tensors: Sequence[list[Any]]  # for each tensor [p, g, *state], as views of the backend
+    rows: Sequence[int]  # for each tensor, its row in the table of scalars
+    at: Sequence[int]  # for each tensor, its position among the gradients given to `follow`
+    written: Intervals  # every byte that the optimizer's step may write
+
+
+class Launch(ABC):
+    """One signature's tensors, ready to be swept; a step is `follow` and then `run`."""
+
+    def __init__(self, backend: "Backend", work: Work) -> None:
+        self.backend, self.work = backend, work
+        self.grads = [backend.memory(arrays[1]) for arrays in work.tensors]
+
+    def follow(self, grads: tuple[Any, ...]) -> bool:
+        """Take this step's gradients (one per parameter of the optimizer, None allowed).
+
+        True if they lie like those the launch was made for (shape, strides, dtype, device) and
+        reach into nothing that is written, wherever they are. False: a new launch is needed.
+        """
+        moved = []
+        for k, position in enumerate(self.work.at):
+            if grads[position] is None:
+                return False
+            view = self.backend.view(grads[position], f"the gradient at position {position}")
+            memory, old = self.backend.memory(view), self.grads[k]
+            if memory != old:
+                same_layout = memory._replace(address=old.address) == old
+                if not same_layout or self.work.written.touch(memory):
+                    return False
+            moved.append((k, view, memory))
+        for k, view, memory in moved:
+            self.grads[k] = memory
+            self.move(k, view, memory)
+        return True
+
+    @abstractmethod
+    def move(self, k: int, view: Any, memory: Memory) -> None:
+        """Read tensor k's gradient from `view` from now on."""
+
+    @abstractmethod
+    def run(self, table: np.ndarray) -> None:
+        """Sweep once. `table` is float64, (rows, scalars): what is the same for all elements."""
+
+
+class Backend(ABC):
+    """Memory and sweeps of one kind of array."""
+
+    name: str
+    dtypes: tuple[np.dtype, ...] = FLOATS
+
+    @abstractmethod
+    def view(self, array: Any, what: str, written: bool = False) -> Any:
+        """`array` as this backend's own array type, over the same memory.
+
+        Raises TypeError or ValueError, naming `what`, for an array that cannot be swept here, and
+        for a read-only one that is to be `written`.
+        """
+
+    @abstractmethod
+    def memory(self, view: Any) -> Memory:
+        """Where a view lies."""
+
+    @abstractmethod
+    def zeros_like(self, view: Any, dtype: np.dtype) -> Any:
+        """New zeros of a view's shape, dense in the order in which the view lies, on its device."""
+
+    @abstractmethod
+    def copy(self, view: Any) -> Any:
+        """A copy that shares no memory, in the same order."""
+
+    @abstractmethod
+    def assign(self, view: Any, values: Any) -> None:
+        """Set a view's elements to `values`, an array of its shape and dtype, host or device."""
+
+    @abstractmethod
+    def to_host(self, view: Any) -> np.ndarray:
+        """A view's elements as a NumPy array."""
+
+    @abstractmethod
+    def key(self, rule: Rule) -> Hashable:
+        """What two rules must have in common to share a launch: their traced formula."""
+
+    @abstractmethod
+    def launch(self, work: Work) -> Launch:
+        """A launch that sweeps over `work`."""

@@ -1,0 +1,74 @@
+"""Arrays in the CPU's memory, seen as NumPy arrays: what the NumPy and Numba backends share."""
+
+from typing import Any
+
+import numpy as np
+
+from gpuopt.backends.base import Backend
+from gpuopt.backends.memory import Memory
+
+
+def as_numpy(array: Any, what: str) -> np.ndarray:
+    """A NumPy array over the same memory as a NumPy array, CPU tensor or DLPack array.
+
+    Raises TypeError, naming `what`, for anything else: nothing is ever converted or copied.
+    """
+    if isinstance(array, np.ma.MaskedArray):
+        raise TypeError(f"{what} is a masked array; pass its .data and fill the masked elements")
+    if isinstance(array, np.ndarray):
+        return np.asarray(array)
+    if hasattr(array, "__dlpack__"):
+        try:
+            if hasattr(array, "detach"):  # a torch tensor, which may ask for gradients
+                return array.detach().numpy()
+            return np.from_dlpack(array)
+        except (RuntimeError, BufferError, TypeError, ValueError, AttributeError) as error:
+            raise TypeError(f"{what}, {describe(array)}, is not in CPU memory: {error}") from error
+    raise TypeError(
+        f"{what} must be an array (NumPy, CuPy, a torch tensor, or anything with DLPack), "
+        f"got {describe(array)}"
+    )
+
+
+def describe(array: Any) -> str:
+    """A few words for error messages: type, and shape and dtype where there are any."""
+    words = type(array).__name__
+    if hasattr(array, "shape") and hasattr(array, "dtype"):
+        words += f" of shape {tuple(array.shape)} and dtype {array.dtype}"
+    return words
+
+
+class HostBackend(Backend):
+    """Views and state in the CPU's memory."""
+
+    def view(self, array: Any, what: str, written: bool = False) -> np.ndarray:
+        view = as_numpy(array, what)
+        if view.dtype not in self.dtypes or not view.dtype.isnative:
+            names = ", ".join(d.name for d in self.dtypes)
+            raise TypeError(
+                f"{what} has dtype {view.dtype.name}{'' if view.dtype.isnative else ' (swapped)'}; "
+                f"the {self.name} backend takes {names}"
+            )
+        if not view.flags.aligned:
+            raise ValueError(
+                f"{what} lies at an address or stride that is not a multiple of its item size "
+                f"({view.dtype.itemsize} bytes); copy it with numpy.require(array, requirements='A')"
+            )
+        if written and not view.flags.writeable:
+            raise ValueError(f"{what} is read-only, so a step could not update it in place")
+        return view
+
+    def memory(self, view: np.ndarray) -> Memory:
+        return Memory(view.ctypes.data, view.shape, view.strides, view.dtype)
+
+    def zeros_like(self, view: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        return np.zeros_like(view, dtype=dtype, order="K", subok=False)
+
+    def copy(self, view: np.ndarray) -> np.ndarray:
+        return view.copy(order="K")
+
+    def assign(self, view: np.ndarray, values: Any) -> None:
+        view[...] = values
+
+    def to_host(self, view: np.ndarray) -> np.ndarray:
+        return view

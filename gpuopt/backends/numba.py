@@ -1,0 +1,98 @@
+"""The Numba backend: one parallel, vectorised sweep over all CPU tensors of a signature.
+
+The rule's formula is printed as scalar Python into the text of kernels/sweep_numba.py and compiled
+once; Numba caches the machine code between processes beside the printed module, whose name holds a
+hash of its text, so an edited formula is another file.
+"""
+
+import functools
+from collections.abc import Hashable
+from typing import Any
+
+import numba
+import numpy as np
+
+from gpuopt.backends.base import Launch, Work, arithmetic
+from gpuopt.backends.cache import import_source
+from gpuopt.backends.host import HostBackend
+from gpuopt.backends.memory import Memory
+from gpuopt.backends.tables import shares, tables
+from gpuopt.kernels import headers_numba as headers
+from gpuopt.lowering.python import module
+from gpuopt.lowering.trace import Program, trace
+from gpuopt.rules.base import Rule
+
+UNIT = 4096  # elements: the least that a thread is woken for; docs/decisions.md
+
+
+class NumbaBackend(HostBackend):
+    name = "numba"
+    dtypes = tuple(np.dtype(x) for x in ("float32", "float64", "complex64", "complex128"))
+
+    def key(self, rule: Rule) -> Hashable:
+        return trace(rule)
+
+    def launch(self, work: Work) -> Launch:
+        return NumbaLaunch(self, work)
+
+
+@functools.cache
+def sweep_of(program: Program, real: str, storage: tuple[str, ...]) -> Any:
+    """The compiled sweep of a formula."""
+    return import_source(program.rule, module(program, real, storage, "sweep_numba")).sweep
+
+
+@functools.cache
+def headers_are_readable() -> bool:
+    return headers.layout_is_known()
+
+
+class NumbaLaunch(Launch):
+    def __init__(self, backend: NumbaBackend, work: Work) -> None:
+        super().__init__(backend, work)
+        memories = [[backend.memory(a) for a in arrays] for arrays in work.tensors]
+        self.tensors, self.layouts, self.sizes = tables(memories, work.rows)
+        self.threads = 0
+        self.real = arithmetic(memories[0][0].dtype)
+        storage = tuple(m.as_real.dtype.name for m in memories[0])
+        self.sweep = sweep_of(trace(work.rule), self.real.name, storage)
+        self.expect([arrays[1] for arrays in work.tensors])
+
+    def expect(self, grads: list[np.ndarray]) -> None:
+        """Write down for `headers.follow` what the gradients look like."""
+        looks = [headers.expectation(g) for g in grads]
+        around = [(m.bounds[0] - m.address, m.bounds[1] - m.address) for m in self.grads]
+        self.at = np.array(self.work.at, np.int64)
+        self.expected = np.array([word for look in looks for word in look], np.int64)
+        self.begins = np.cumsum([0, *map(len, looks)])
+        self.spans = np.array(around, np.int64)
+
+    def follow(self, grads: tuple[Any, ...]) -> bool:
+        if headers_are_readable() and headers.follow(
+            id(grads),
+            self.at,
+            self.expected,
+            self.begins,
+            self.spans,
+            self.work.written.lows,
+            self.work.written.highs,
+            self.tensors,
+        ):
+            return True
+        return super().follow(grads)
+
+    def move(self, k: int, view: np.ndarray, memory: Memory) -> None:
+        self.tensors[k, 1] = memory.address
+
+    def run(self, table: np.ndarray) -> None:
+        threads = numba.get_num_threads()
+        if threads != self.threads:
+            self.threads = threads
+            self.chunks, self.bounds = shares(self.sizes, threads, UNIT)
+        self.sweep(
+            self.tensors,
+            self.chunks,
+            self.bounds,
+            self.layouts,
+            table.astype(self.real, copy=False),
+        )

@@ -1,0 +1,75 @@
+"""The NumPy backend: the formula itself, on arrays, in chunks that stay in cache.
+
+It is the reference for every other backend, runs any formula, and needs nothing but NumPy.
+`numpy.nditer` walks arrays of any layout together, hands out blocks, and converts 16-bit storage
+to float32 and back.
+"""
+
+from collections.abc import Hashable
+from types import SimpleNamespace
+
+import numpy as np
+
+from gpuopt.backends.base import Launch, Work, arithmetic
+from gpuopt.backends.host import HostBackend
+from gpuopt.backends.memory import Memory
+from gpuopt.lowering.trace import LoweringError, returned, trace
+from gpuopt.rules.base import Rule
+
+BLOCK = 8192  # elements; docs/decisions.md
+
+
+class NumpyBackend(HostBackend):
+    name = "numpy"
+
+    def key(self, rule: Rule) -> Hashable:
+        try:
+            return trace(rule)
+        except LoweringError:
+            return rule
+
+    def launch(self, work: Work) -> Launch:
+        return NumpyLaunch(self, work)
+
+
+class NumpyLaunch(Launch):
+    def __init__(self, backend: NumpyBackend, work: Work) -> None:
+        super().__init__(backend, work)
+        self.rule = work.rule
+        self.tensors = [[as_real(a) for a in arrays] for arrays in work.tensors]
+        self.names = tuple(work.rule.scalars(lr=1e-3, t=1))
+        self.real = arithmetic(work.tensors[0][0].dtype)
+
+    def move(self, k: int, view: np.ndarray, memory: Memory) -> None:
+        self.tensors[k][1] = as_real(view)
+
+    def run(self, table: np.ndarray) -> None:
+        table = table.astype(self.real)
+        for arrays, row in zip(self.tensors, self.work.rows, strict=True):
+            s = SimpleNamespace(**dict(zip(self.names, table[row], strict=True)))
+            self.sweep(arrays, s)
+
+    def sweep(self, arrays: list[np.ndarray], s: SimpleNamespace) -> None:
+        access = [["readwrite"], ["readonly"], *[["readwrite"]] * (len(arrays) - 2)]
+        blocks = np.nditer(
+            arrays,
+            flags=["external_loop", "buffered", "zerosize_ok", "delay_bufalloc"],
+            op_flags=access,  # type: ignore[arg-type]
+            op_dtypes=[self.real] * len(arrays),
+            casting="same_kind",
+            order="K",
+            buffersize=BLOCK,
+        )
+        with blocks, np.errstate(all="ignore"):
+            blocks.reset()
+            for p, g, *state in blocks:  # type: ignore[misc]
+                new = returned(self.rule, self.rule.update(p, g, *state, s))
+                for target, values in zip((p, *state), new, strict=True):
+                    target[...] = values
+
+
+def as_real(array: np.ndarray) -> np.ndarray:
+    """Complex numbers as pairs of reals, over the same memory."""
+    if array.dtype.kind != "c":
+        return array
+    return array[..., np.newaxis].view(array.real.dtype)

@@ -1,0 +1,167 @@
+"""Saving and resuming an optimizer, bit for bit: state dicts and safetensors files."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpuopt.backends.base import state_dtype
+from gpuopt.groups import Group, fields, learning_rate, with_fields
+from gpuopt.rules.base import Rule
+
+if TYPE_CHECKING:
+    from gpuopt.optimizer import Optimizer, Param
+
+
+def state_dict(opt: "Optimizer") -> dict[str, Any]:
+    copy = opt._backend.copy
+    return {
+        **description(opt),
+        "state": {
+            p.key: {"step": step, **{name: copy(a) for name, a in p.state.items()}}
+            for p, step in zip(opt._params, opt.param_steps.values(), strict=True)
+        },
+    }
+
+
+def description(opt: "Optimizer") -> dict[str, Any]:
+    """The part of a state dict that holds no arrays."""
+    return {
+        "rule": type(opt.rule).__name__,
+        "step_count": opt.step_count,
+        "groups": [hyperparameters(group) for group in opt.param_groups],
+    }
+
+
+def hyperparameters(group: Group) -> dict[str, Any]:
+    lr = None if callable(group.lr) else group.lr
+    return {"lr": lr, **{name: getattr(group.rule, name) for name in fields(group.rule)}}
+
+
+def load_state_dict(opt: "Optimizer", saved: dict[str, Any]) -> None:
+    """Check everything, allocate everything, then change the optimizer."""
+    try:
+        count, changes = int(saved["step_count"]), checked_groups(opt, saved)
+        states = [checked_state(opt, param, saved["state"]) for param in opt._params]
+    except KeyError as error:
+        raise KeyError(f"the state to load lacks {error.args[0]!r}") from None
+    unknown = set(saved["state"]) - {p.key for p in opt._params}
+    if unknown:
+        raise ValueError(f"the state to load has parameters that are not here: {sorted(unknown)}")
+    fresh = [allocated(opt, p, state) for p, (_, state) in zip(opt._params, states, strict=True)]
+    for group, (rule, lr) in zip(opt.param_groups, changes, strict=True):
+        group.rule = rule
+        if lr is not None:
+            group["lr"] = lr
+    for k, (param, (step, _)) in enumerate(zip(opt._params, states, strict=True)):
+        param.state = fresh[k]
+        opt._steps[k] = step
+    opt._count = count
+    opt._plan = None
+
+
+def allocated(opt: "Optimizer", param: "Param", state: dict[str, Any]) -> dict[str, Any]:
+    arrays = {}
+    for name, values in state.items():
+        arrays[name] = opt._backend.zeros_like(param.view, values.dtype)
+        opt._backend.assign(arrays[name], values)
+    return arrays
+
+
+def checked_groups(opt: "Optimizer", saved: dict[str, Any]) -> list[tuple[Rule, float | None]]:
+    """The rule and learning rate (None: keep it) that each group goes on with."""
+    name = type(opt.rule).__name__
+    if saved["rule"] != name:
+        raise ValueError(f"the state to load is of the rule {saved['rule']!r}, not {name!r}")
+    if len(saved["groups"]) != len(opt.param_groups):
+        raise ValueError(
+            f"the state to load has {len(saved['groups'])} groups, not {len(opt.param_groups)}"
+        )
+    changes = []
+    for group, options in zip(opt.param_groups, saved["groups"], strict=True):
+        options = dict(options)
+        lr = options.pop("lr")
+        rule = with_fields(group.rule, options)
+        if rule.state != group.rule.state:
+            raise ValueError(
+                f"the state to load is of {rule}, with buffers {rule.state}; this optimizer has "
+                f"{group.rule}, with {group.rule.state}. Make it with the same flags"
+            )
+        changes.append((rule, None if lr is None else learning_rate(lr)))
+    return changes
+
+
+def checked_state(opt: "Optimizer", param: "Param", saved: dict[str, Any]) -> tuple[int, dict]:
+    """A parameter's step count and buffers as saved; raises if they do not fit the parameter."""
+    buffers = dict(saved[param.key])
+    step = int(buffers.pop("step"))
+    memory = opt._backend.memory(param.view)
+    expected = (memory.shape, state_dtype(memory.dtype))
+    names = param.group.rule.state if step else ()
+    if tuple(buffers) != tuple(names) and set(buffers) != set(names):
+        raise ValueError(
+            f"the state to load for {param.label} at step {step} has buffers {tuple(buffers)}, "
+            f"expected {tuple(names)}"
+        )
+    for name, values in buffers.items():
+        if (tuple(values.shape), values.dtype) != expected:
+            raise ValueError(
+                f"{name} of {param.label} to load has shape {tuple(values.shape)} and dtype "
+                f"{values.dtype}, expected {expected[0]} and {expected[1]}"
+            )
+    return step, {name: buffers[name] for name in names}
+
+
+def save(opt: "Optimizer", path: Any) -> None:
+    """Write a state dict to one safetensors file, through a temporary file beside it."""
+    safetensors = _safetensors()
+    tensors = {
+        f"{p.key}/{name}": _pairs(np.ascontiguousarray(opt._backend.to_host(array)))
+        for p in opt._params
+        for name, array in p.state.items()
+    }
+    about = {**description(opt), "steps": opt.param_steps}
+    unfinished = Path(f"{path}.tmp")
+    safetensors.save_file(tensors, unfinished, metadata={"gpuopt": json.dumps(about)})
+    os.replace(unfinished, path)
+
+
+def load(opt: "Optimizer", path: Any) -> None:
+    _safetensors()
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        about = json.loads((file.metadata() or {}).get("gpuopt", "null"))
+        if about is None:
+            raise ValueError(f"{path} was not written by gpuopt's Optimizer.save")
+        state: dict[str, dict[str, Any]] = {k: {"step": t} for k, t in about["steps"].items()}
+        complex_keys = {
+            p.key for p in opt._params if opt._backend.memory(p.view).dtype.kind == "c"
+        }
+        for full_name in file.keys():  # noqa: SIM118 - not a dict
+            key, name = full_name.rsplit("/", 1)
+            values = file.get_tensor(full_name)
+            if key in complex_keys:
+                values = values.view(f"c{2 * values.dtype.itemsize}")[..., 0]
+            state.setdefault(key, {"step": 0})[name] = values
+    load_state_dict(opt, {**about, "state": state})
+
+
+def _pairs(array: np.ndarray) -> np.ndarray:
+    """Complex numbers as pairs of reals: safetensors has no complex128."""
+    if array.dtype.kind != "c":
+        return array
+    return array[..., np.newaxis].view(array.real.dtype)
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError(
+            "saving and loading files needs safetensors: pip install 'gpuopt[checkpoint]' "
+            "(state_dict and load_state_dict work without)"
+        ) from None
+    return safetensors.numpy

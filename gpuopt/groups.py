@@ -1,0 +1,123 @@
+"""Parameter groups: a learning rate and a rule for some of the parameters."""
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any
+
+from gpuopt.rules.base import Rule, non_negative
+from gpuopt.structure import Grouped, Structure, structure_of
+
+Schedule = Callable[[int], float]
+
+
+def learning_rate(value: Any) -> float | Schedule:
+    """A learning rate as given by a user: a finite number >= 0, or a function of the step count."""
+    return value if callable(value) else non_negative("lr", value)
+
+
+class Group(MutableMapping[str, Any]):
+    """Hyper-parameters of some parameters: `group["lr"]`, and every field of the rule.
+
+    Assigning changes the next step; nothing is recompiled for a new number. An assignment that
+    would need other state buffers (amsgrad) raises, and leaves the group as it was.
+    """
+
+    def __init__(self, rule: Rule, lr: float | Schedule | None, common: "Group | None") -> None:
+        self.rule, self._lr, self._common = rule, lr, common
+        self.on_change: Callable[[Rule, Rule], None] = lambda old, new: None
+
+    @property
+    def lr(self) -> float | Schedule:
+        """The group's own learning rate, or the optimizer's where it names none."""
+        if self._lr is None:
+            assert self._common is not None
+            return self._common.lr
+        return self._lr
+
+    def lr_at(self, step: int) -> float:
+        """The learning rate of step number `step`, from 1. Raises if a schedule gives no number."""
+        lr = self.lr
+        if not callable(lr):
+            return lr
+        try:
+            value = non_negative("lr", lr(step))
+        except (TypeError, ValueError) as error:
+            raise type(error)(f"the schedule's value at step {step}: {error}") from None
+        return value
+
+    def __getitem__(self, name: str) -> Any:
+        if name == "lr":
+            return self.lr
+        if name not in fields(self.rule):
+            raise KeyError(self._unknown(name))
+        return getattr(self.rule, name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        if name == "lr":
+            self._lr = learning_rate(value)
+            return
+        new = with_fields(self.rule, {name: value})
+        if new.state != self.rule.state:
+            raise ValueError(
+                f"{name}={value!r} would change the state from {self.rule.state} to {new.state}; "
+                "make a new optimizer"
+            )
+        self.on_change(self.rule, new)
+        self.rule = new
+
+    def __delitem__(self, name: str) -> None:
+        raise TypeError(f"a hyper-parameter cannot be deleted: {name!r}")
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["lr", *fields(self.rule)])
+
+    def __len__(self) -> int:
+        return 1 + len(fields(self.rule))
+
+    def __repr__(self) -> str:
+        return f"Group(lr={self.lr!r}, {self.rule!r})"
+
+    def _unknown(self, name: str) -> str:
+        return f"{name!r} is no hyper-parameter; {type(self.rule).__name__} has {', '.join(self)}"
+
+
+def fields(rule: Rule) -> tuple[str, ...]:
+    """Names of a rule's hyper-parameters."""
+    return tuple(f.name for f in dataclasses.fields(rule) if f.init)
+
+
+def with_fields(rule: Rule, changes: Mapping[str, Any]) -> Rule:
+    """The rule with other hyper-parameters. KeyError for one that it does not have."""
+    unknown = [name for name in changes if name not in fields(rule)]
+    if unknown:
+        known = ", ".join(["lr", *fields(rule)])
+        raise KeyError(f"{unknown[0]!r} is no hyper-parameter; {type(rule).__name__} has {known}")
+    return dataclasses.replace(rule, **changes)
+
+
+def collect(params: Any, common: Group) -> tuple[Structure, list[Group], list[tuple[Any, Group]]]:
+    """Read `params`: its structure, the groups, and each array with its group."""
+    if isinstance(params, Mapping) and "params" in params:
+        params = [params]
+    elif not isinstance(params, Mapping) and not hasattr(params, "shape"):
+        params = (
+            list(params) if hasattr(params, "__iter__") and not isinstance(params, str) else params
+        )
+    if not (isinstance(params, list) and params and all(isinstance(x, Mapping) for x in params)):
+        structure, arrays = structure_of(params)
+        return structure, [common], [(array, common) for array in arrays]
+    members, groups, members_arrays = [], [], []
+    for k, options in enumerate(params):
+        if "params" not in options:
+            raise KeyError(f"group {k} has no 'params'")
+        options = dict(options)
+        structure, arrays = structure_of(options.pop("params"), f"group {k}'s params")
+        lr = learning_rate(options.pop("lr")) if "lr" in options else None
+        try:
+            group = Group(with_fields(common.rule, options), lr, common)
+        except (TypeError, ValueError, KeyError) as error:
+            raise type(error)(f"group {k}: {error.args[0]}") from None
+        members.append(structure)
+        groups.append(group)
+        members_arrays += [(array, group) for array in arrays]
+    return Grouped(members), groups, members_arrays

@@ -1,0 +1,208 @@
+"""Tracing: run a rule's formula once with symbols and record what it does, statement by statement."""
+
+import functools
+import keyword
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, NoReturn
+
+import numpy as np
+
+from gpuopt.rules.base import Rule
+
+ARITHMETIC = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/"}
+COMPARISON = {
+    np.less: "<",
+    np.less_equal: "<=",
+    np.greater: ">",
+    np.greater_equal: ">=",
+    np.equal: "==",
+    np.not_equal: "!=",
+}
+LOGIC = {np.logical_and: "and", np.logical_or: "or", np.logical_not: "not"}
+FUNCTIONS = {
+    np.negative: "negative",
+    np.sqrt: "sqrt",
+    np.absolute: "abs",
+    np.sign: "sign",
+    np.maximum: "maximum",
+    np.minimum: "minimum",
+}
+OPERATIONS: dict[Any, str] = {**ARITHMETIC, **COMPARISON, **LOGIC, **FUNCTIONS}
+TRUTH = frozenset([*COMPARISON.values(), *LOGIC.values()])
+SUPPORTED = "+ - * / **(small whole powers) < <= > >= == !=, numpy." + ", numpy.".join(
+    ["sqrt", "abs", "sign", "maximum", "minimum", "where", "logical_and/or/not"]
+)
+RESERVED = re.compile(r"t\d+|s|s_.*|real|k|np|__.*")
+CPP_KEYWORDS = frozenset(
+    ["auto", "bool", "break", "case", "char", "const", "double", "enum", "float", "goto", "int", "long", "new", "private", "protected", "public", "register", "short", "signed", "sizeof", "static", "struct", "switch", "template", "this", "throw", "typename", "union", "unsigned", "using", "virtual", "void", "volatile"]
+)
+
+
+class LoweringError(TypeError):
+    """A rule's formula does something that no kernel can be printed for."""
+
+
+@dataclass(frozen=True)
+class Statement:
+    """`name = op(*args)`; an argument is the name of an earlier value or a float literal."""
+
+    name: str
+    op: str
+    args: tuple[str | float, ...]
+
+    @property
+    def is_truth(self) -> bool:
+        """Whether the value is true or false rather than a real number."""
+        return self.op in TRUTH
+
+
+@dataclass(frozen=True)
+class Program:
+    """A traced formula. Two rules with equal programs share one kernel."""
+
+    rule: str
+    arrays: tuple[str, ...]  # "p", "g" and the state, as the formula takes them
+    scalars: tuple[str, ...]
+    statements: tuple[Statement, ...]
+    results: tuple[tuple[str, str | float], ...]  # array name -> the value stored there
+
+    @property
+    def writes(self) -> tuple[bool, ...]:
+        """For every array, whether the sweep stores to it."""
+        targets = dict(self.results)
+        return tuple(name in targets for name in self.arrays)
+
+
+class _Recorder:
+    """The statements so far; an operation on the same arguments is recorded once."""
+
+    def __init__(self, rule: str) -> None:
+        self.rule = rule
+        self.known: dict[str, Statement] = {}
+
+    def record(self, op: str, *args: Any) -> "Value":
+        operands = tuple(self.operand(a) for a in args)
+        new = Statement(f"t{len(self.known)}", op, operands)
+        return Value(self, self.known.setdefault(f"{op} {operands!r}", new).name)
+
+    def operand(self, value: Any) -> str | float:
+        if isinstance(value, Value):
+            return value.name
+        if isinstance(value, (str, complex)) or np.ndim(value) != 0:
+            self.fail(f"the value {value!r} inside the formula")
+        return float(value)
+
+    def fail(self, what: str) -> NoReturn:
+        raise LoweringError(
+            f"rule {self.rule}: {what} cannot be lowered to a kernel; a formula may use {SUPPORTED}. "
+            "backend='numpy' runs any formula, more slowly."
+        )
+
+
+def _binary(function: np.ufunc, swapped: bool = False) -> Callable[["Value", Any], Any]:
+    def method(self: "Value", other: Any) -> Any:
+        return function(other, self) if swapped else function(self, other)
+
+    return method
+
+
+class Value:
+    """A symbol that stands for one element while a formula is traced."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, recorder: _Recorder, name: str) -> None:
+        self.recorder = recorder
+        self.name = name
+
+    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if ufunc is np.power and method == "__call__" and not kwargs:
+            return self._power(*inputs)
+        if ufunc is np.square:
+            return inputs[0] * inputs[0]
+        if ufunc not in OPERATIONS or method != "__call__" or kwargs:
+            call = "" if method == "__call__" else f".{method}"
+            options = f" with {', '.join(kwargs)}=" if kwargs else ""
+            self.recorder.fail(f"numpy.{ufunc.__name__}{call}{options}")
+        return self.recorder.record(OPERATIONS[ufunc], *inputs)
+
+    def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        if function is np.where and len(args) == 3 and not kwargs:
+            return self.recorder.record("where", *args)
+        self.recorder.fail(f"numpy.{function.__name__}")
+
+    def _power(self, base: Any, exponent: Any) -> Any:
+        if isinstance(exponent, Value) or exponent not in (1, 2, 3, 4):
+            self.recorder.fail(f"the power {base!r} ** {exponent!r}")
+        return functools.reduce(np.multiply, [base] * int(exponent))
+
+    def __repr__(self) -> str:
+        return self.name
+
+    def __bool__(self) -> bool:
+        self.recorder.fail("a Python `if`, `and` or `or` on an element (numpy.where can)")
+
+    def __float__(self) -> float:
+        self.recorder.fail("float() or a function of the math module on an element")
+
+    def __array__(self, *args: Any, **kwargs: Any) -> Any:
+        self.recorder.fail("turning an element into an array")
+
+    def __neg__(self) -> Any:
+        return np.negative(self)
+
+    def __abs__(self) -> Any:
+        return np.absolute(self)
+
+    def __pow__(self, exponent: Any) -> Any:
+        return self._power(self, exponent)
+
+    __add__, __radd__ = _binary(np.add), _binary(np.add, swapped=True)
+    __sub__, __rsub__ = _binary(np.subtract), _binary(np.subtract, swapped=True)
+    __mul__, __rmul__ = _binary(np.multiply), _binary(np.multiply, swapped=True)
+    __truediv__, __rtruediv__ = _binary(np.true_divide), _binary(np.true_divide, swapped=True)
+    __lt__, __le__ = _binary(np.less), _binary(np.less_equal)
+    __gt__, __ge__ = _binary(np.greater), _binary(np.greater_equal)
+    __eq__ = _binary(np.equal)  # type: ignore[assignment]
+    __ne__ = _binary(np.not_equal)  # type: ignore[assignment]
+
+
+@functools.lru_cache(maxsize=256)
+def trace(rule: Rule) -> Program:
+    """The program of `rule.update`. Raises LoweringError for what no kernel can do."""
+    name = type(rule).__name__
+    arrays = ("p", "g", *rule.state)
+    scalars = tuple(rule.scalars(lr=1e-3, t=1))
+    check_names(name, arrays)
+    recorder = _Recorder(name)
+    symbols = [Value(recorder, a) for a in arrays]
+    s = SimpleNamespace(**{x: Value(recorder, f"s_{x}") for x in scalars})
+    results = returned(rule, rule.update(*symbols, s))
+    stored = zip(("p", *rule.state), map(recorder.operand, results), strict=True)
+    return Program(name, arrays, scalars, tuple(recorder.known.values()), tuple(stored))
+
+
+def check_names(rule: str, arrays: tuple[str, ...]) -> None:
+    """State buffers become variables in printed code, so their names must be free there."""
+    for name in arrays:
+        reserved = keyword.iskeyword(name) or name in CPP_KEYWORDS or RESERVED.fullmatch(name)
+        if not name.isidentifier() or reserved or arrays.count(name) > 1:
+            raise LoweringError(
+                f"rule {rule}: the state buffer name {name!r} is taken, reserved or no identifier; "
+                f"the arrays are {arrays}"
+            )
+
+
+def returned(rule: Rule, results: Any) -> tuple[Any, ...]:
+    """What `update` returned, as one value for p and one for each state buffer."""
+    results = results if isinstance(results, tuple) else (results,)
+    if len(results) != 1 + len(rule.state):
+        expected = ", ".join(("p", *rule.state))
+        raise LoweringError(
+            f"rule {type(rule).__name__}: update must return ({expected}), "
+            f"got {len(results)} value(s)"
+        )
+    return results

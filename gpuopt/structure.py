@@ -1,0 +1,112 @@
+"""The shape in which parameters were given, and how gradients of the same shape are read."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is one array rather than a collection of them."""
+    return hasattr(x, "dtype") and hasattr(x, "shape")
+
+
+def kind(x: Any) -> str:
+    return f"a {type(x).__name__}"
+
+
+class Structure(ABC):
+    """The keys of parameters, in order, and `flatten`: gradients to one tuple in that order."""
+
+    keys: tuple[str, ...]
+
+    @abstractmethod
+    def flatten(self, grads: Any) -> tuple[Any, ...]:
+        """One gradient (or None) for each key. Raises if `grads` is not of this structure."""
+
+
+class Single(Structure):
+    keys = ("0",)
+
+    def flatten(self, grads: Any) -> tuple[Any, ...]:
+        if isinstance(grads, (list, tuple)) and len(grads) == 1:
+            return tuple(grads)
+        if grads is not None and not is_array(grads):
+            raise TypeError(f"grads must be one array, like params, got {kind(grads)}")
+        return (grads,)
+
+
+class Sequenced(Structure):
+    def __init__(self, count: int) -> None:
+        self.keys = tuple(map(str, range(count)))
+
+    def flatten(self, grads: Any) -> tuple[Any, ...]:
+        if is_array(grads) or isinstance(grads, (Mapping, str)) or not isinstance(grads, Iterable):
+            expected = f"a sequence of {len(self.keys)} arrays, like params"
+            raise TypeError(f"grads must be {expected}, got {kind(grads)}")
+        flat = tuple(grads)
+        if len(flat) != len(self.keys):
+            raise ValueError(
+                f"grads has {len(flat)} entries for {len(self.keys)} parameters; "
+                "pass None for a parameter without a gradient"
+            )
+        return flat
+
+
+class Named(Structure):
+    def __init__(self, names: Iterable[Any]) -> None:
+        self.names = tuple(names)
+        self.keys = tuple(map(str, self.names))
+
+    def flatten(self, grads: Any) -> tuple[Any, ...]:
+        if not isinstance(grads, Mapping):
+            raise TypeError(f"grads must be a mapping of names, like params, got {kind(grads)}")
+        unknown = [name for name in grads if name not in self.names]
+        missing = [name for name in self.names if name not in grads]
+        if unknown:
+            known = ", ".join(map(repr, self.names))
+            raise KeyError(f"grads has {unknown[0]!r}, but the parameters are {known}")
+        if missing:
+            raise KeyError(
+                f"grads lacks {missing[0]!r}; pass None for a parameter without a gradient"
+            )
+        return tuple(grads[name] for name in self.names)
+
+
+class Grouped(Structure):
+    """A list of groups: gradients come as a list with one structure per group."""
+
+    def __init__(self, members: Sequence[Structure]) -> None:
+        self.members = members
+        keys: list[str] = []
+        for member in members:
+            if isinstance(member, Named):
+                keys += member.keys
+            else:
+                keys += [str(len(keys) + k) for k in range(len(member.keys))]
+        self.keys = tuple(keys)
+
+    def flatten(self, grads: Any) -> tuple[Any, ...]:
+        flat: list[Any] = []
+        for k, (member, part) in enumerate(
+            zip(self.members, Sequenced(len(self.members)).flatten(grads), strict=True)
+        ):
+            try:
+                flat += member.flatten(part)
+            except (TypeError, ValueError, KeyError) as error:
+                raise type(error)(f"group {k}: {error.args[0]}") from None
+        return tuple(flat)
+
+
+def structure_of(params: Any, what: str = "params") -> tuple[Structure, list[Any]]:
+    """The structure of one array, a sequence or a mapping, and its arrays in order."""
+    if is_array(params):
+        return Single(), [params]
+    if isinstance(params, Mapping):
+        return Named(params), list(params.values())
+    if isinstance(params, (str, bytes)) or not isinstance(params, Iterable):
+        raise TypeError(
+            f"{what} must be an array, a sequence or mapping of arrays, or a list of groups "
+            f"({{'params': ..., 'lr': ...}}), got {kind(params)}"
+        )
+    arrays = list(params)
+    return Sequenced(len(arrays)), arrays

@@ -1,0 +1,1 @@
+"""Device code: sweeps that know indices and dtypes, and nothing about optimizers."""

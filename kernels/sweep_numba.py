@@ -1,0 +1,189 @@
+"""The CPU sweep: one parallel pass over the chunks of all tensors of a signature, for Numba.
+
+A sweep visits elements and knows nothing of optimizers. The part between the two `formula` marks
+is plain gradient descent, so that this file runs by itself; `gpuopt.lowering.python` prints every
+other rule in its place and compiles the result.
+
+    tensors   int64 (tensors, arrays + 2)   address of p, g, each state; row of table; layout or -1
+    chunks    int64 (chunks, 3)             tensor, first element, number of elements
+    bounds    int64 (workers + 1,)          worker w takes chunks bounds[w] to bounds[w + 1]
+    layouts   int64 (any,)                  for a tensor that is not dense: number of axes, their
+                                            lengths, then each array's strides in elements
+    table     real (rows, scalars)          a step's scalars
+"""
+
+import numpy as np
+from numba import (  # pyright: ignore[reportAttributeAccessIssue]  # noqa: F401
+    float32,
+    float64,
+    njit,
+    prange,
+    types,
+    uint64,
+)
+from numba.extending import intrinsic
+
+
+@intrinsic
+def pointer(typingctx, address, dtype):
+    """An integer address as a pointer to `dtype`."""
+    kind = types.CPointer(dtype.dtype)
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[0], context.get_value_type(kind))
+
+    return kind(address, dtype), codegen
+
+
+def promise_no_alias(builder, instruction, slot):
+    """Tell LLVM that array `slot` overlaps no other array, which the plan has checked.
+
+    Without it a loop over more than four arrays is not vectorised: LLVM gives up on comparing
+    their addresses at run time.
+    """
+    add = builder.module.add_metadata
+    domain = add(["gpuopt"])
+    scopes = [add([f"gpuopt array {k}", domain]) for k in range(16)]
+    instruction.set_metadata("alias.scope", add([scopes[slot]]))
+    instruction.set_metadata("noalias", add([x for k, x in enumerate(scopes) if k != slot]))
+
+
+@intrinsic(prefer_literal=True)
+def load(typingctx, base, i, slot):
+    """Element `i` of the array at `base`, which is array number `slot` (a literal) of the sweep."""
+    if not isinstance(slot, types.IntegerLiteral):
+        return None
+
+    def codegen(context, builder, signature, args):
+        value = builder.load(builder.gep(args[0], [args[1]]))
+        promise_no_alias(builder, value, slot.literal_value)
+        return value
+
+    return base.dtype(base, i, slot), codegen
+
+
+@intrinsic(prefer_literal=True)
+def store(typingctx, base, i, value, slot):
+    """Put `value` at element `i` of array number `slot`."""
+    if not isinstance(slot, types.IntegerLiteral):
+        return None
+
+    def codegen(context, builder, signature, args):
+        done = builder.store(args[2], builder.gep(args[0], [args[1]]))
+        promise_no_alias(builder, done, slot.literal_value)
+        return context.get_dummy_value()
+
+    return types.void(base, i, base.dtype, slot), codegen
+
+
+@njit(inline="always")
+def maximum(a, b):
+    """numpy.maximum: NaN if either is."""
+    return a if a >= b or a != a else b
+
+
+@njit(inline="always")
+def minimum(a, b):
+    """numpy.minimum: NaN if either is."""
+    return a if a <= b or a != a else b
+
+
+# --- formula ---
+real = float32
+
+
+@njit(inline="always")
+def update(p, g, s):
+    s_lr = s[0]
+    t0 = s_lr * g
+    t1 = p - t0
+    return (t1,)
+
+
+@njit(inline="always")
+def scalars(row):
+    return (row[0],)
+
+
+@njit(inline="always")
+def pointers(row):
+    return (pointer(row[0], float32), pointer(row[1], float32))
+
+
+@njit(inline="always")
+def visit(a, i, s):
+    new = update(load(a[0], i, 0), load(a[1], i, 1), s)
+    store(a[0], i, new[0], 0)
+
+
+@njit(inline="always")
+def visit_strided(a, origin, step, j, s):
+    new = update(load(a[0], origin[0] + j * step[0], 0), load(a[1], origin[1] + j * step[1], 1), s)
+    store(a[0], origin[0] + j * step[0], new[0], 0)
+
+
+@njit(inline="always")
+def each(f, layouts, at, i):
+    return (f(layouts, at, 0, i), f(layouts, at, 1, i))
+
+
+# --- end of formula ---
+
+
+@njit(inline="always")
+def sign(a):
+    """numpy.sign: -1, 0 or 1, and NaN for NaN."""
+    return real(1) if a > 0 else (real(-1) if a < 0 else a)
+
+
+@njit
+def offset(layouts, at, array, i):
+    """Where element `i` (counted along the layout's axes, last fastest) of an array lies."""
+    axes = layouts[at]
+    strides = at + 1 + axes * (1 + array)
+    place = 0
+    rest = uint64(i)
+    for axis in range(axes - 1, -1, -1):
+        length = uint64(layouts[at + 1 + axis])
+        place += np.int64(rest % length) * layouts[strides + axis]
+        rest //= length
+    return place
+
+
+@njit
+def last_stride(layouts, at, array, i):
+    axes = layouts[at]
+    return layouts[at + 1 + axes * (1 + array) + axes - 1]
+
+
+@njit
+def sweep_strided(a, layouts, at, start, count, s):
+    """Elements start to start + count of a tensor whose arrays lie in different orders, run by run
+    along the last axis."""
+    length = layouts[at + layouts[at]]
+    step = each(last_stride, layouts, at, 0)
+    i = start
+    while i < start + count:
+        run = min(length - i % length, start + count - i)
+        origin = each(offset, layouts, at, i)
+        for j in range(run):
+            visit_strided(a, origin, step, j, s)
+        i += run
+
+
+@njit(parallel=True, fastmath={"contract"}, error_model="numpy", nogil=True, cache=True)
+def sweep(tensors, chunks, bounds, layouts, table):
+    """One optimizer step over every chunk."""
+    for worker in prange(bounds.shape[0] - 1):
+        for c in range(bounds[worker], bounds[worker + 1]):
+            row = tensors[chunks[c, 0]]
+            start, count = chunks[c, 1], chunks[c, 2]
+            a = pointers(row)
+            arrays = len(a)
+            s = scalars(table[row[arrays]])
+            at = row[arrays + 1]
+            if at < 0:
+                for i in range(start, start + count):
+                    visit(a, i, s)
+            else:
+                sweep_strided(a, layouts, at, start, count, s)
