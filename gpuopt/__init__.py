@@ -1,8 +1,9 @@
-"""gpuopt: one optimizer step as one fused pass over memory and one kernel launch, on GPU and CPU."""
+"""gpuopt: the optimizer step as one fused pass over memory and one launch, on GPU and CPU."""
 
 from gpuopt import rules
 from gpuopt.backends.base import BackendError
 from gpuopt.lowering.trace import LoweringError
+from gpuopt.minibatch import minibatches
 from gpuopt.optimizer import Optimizer
 from gpuopt.optimizers import SGD, Adam, AdamW, Momentum, RMSprop
 from gpuopt.rules import Rule
@@ -19,5 +20,6 @@ __all__ = [
     "Optimizer",
     "RMSprop",
     "Rule",
+    "minibatches",
     "rules",
 ]

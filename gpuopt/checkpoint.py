@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuopt.backends.base import state_dtype
+from gpuopt.backends.host import as_real
 from gpuopt.groups import Group, fields, learning_rate, with_fields
 from gpuopt.rules.base import Rule
 
@@ -43,7 +44,7 @@ def hyperparameters(group: Group) -> dict[str, Any]:
 def load_state_dict(opt: "Optimizer", saved: dict[str, Any]) -> None:
     """Check everything, allocate everything, then change the optimizer."""
     try:
-        count, changes = int(saved["step_count"]), checked_groups(opt, saved)
+        count, changes = whole(saved["step_count"], "step_count"), checked_groups(opt, saved)
         states = [checked_state(opt, param, saved["state"]) for param in opt._params]
     except KeyError as error:
         raise KeyError(f"the state to load lacks {error.args[0]!r}") from None
@@ -51,15 +52,24 @@ def load_state_dict(opt: "Optimizer", saved: dict[str, Any]) -> None:
     if unknown:
         raise ValueError(f"the state to load has parameters that are not here: {sorted(unknown)}")
     fresh = [allocated(opt, p, state) for p, (_, state) in zip(opt._params, states, strict=True)]
-    for group, (rule, lr) in zip(opt.param_groups, changes, strict=True):
-        group.rule = rule
-        if lr is not None:
-            group["lr"] = lr
+    set_groups(opt, changes)
     for k, (param, (step, _)) in enumerate(zip(opt._params, states, strict=True)):
         param.state = fresh[k]
         opt._steps[k] = step
     opt._count = count
     opt._plan = None
+
+
+def set_groups(opt: "Optimizer", changes: list[tuple[Rule, float | None]]) -> None:
+    """Groups that follow the optimizer's learning rate go on doing so, if they were saved alike."""
+    groups = list(zip(opt.param_groups, changes, strict=True))
+    followed = {lr for group, (_, lr) in groups if group.follows}
+    if len(followed) == 1 and followed != {None}:
+        opt.lr = followed.pop()
+    for group, (rule, lr) in groups:
+        group.rule = rule
+        if lr is not None and group.lr != lr:
+            group["lr"] = lr
 
 
 def allocated(opt: "Optimizer", param: "Param", state: dict[str, Any]) -> dict[str, Any]:
@@ -83,7 +93,9 @@ def checked_groups(opt: "Optimizer", saved: dict[str, Any]) -> list[tuple[Rule, 
     for group, options in zip(opt.param_groups, saved["groups"], strict=True):
         options = dict(options)
         lr = options.pop("lr")
-        rule = with_fields(group.rule, options)
+        rule = with_fields(group.rule, {x: options.pop(x) for x in fields(group.rule)})
+        if options:
+            raise ValueError(f"the state to load has {sorted(options)}, which {name} has not")
         if rule.state != group.rule.state:
             raise ValueError(
                 f"the state to load is of {rule}, with buffers {rule.state}; this optimizer has "
@@ -96,7 +108,7 @@ def checked_groups(opt: "Optimizer", saved: dict[str, Any]) -> list[tuple[Rule, 
 def checked_state(opt: "Optimizer", param: "Param", saved: dict[str, Any]) -> tuple[int, dict]:
     """A parameter's step count and buffers as saved; raises if they do not fit the parameter."""
     buffers = dict(saved[param.key])
-    step = int(buffers.pop("step"))
+    step = whole(buffers.pop("step"), f"the step of {param.label}")
     memory = opt._backend.memory(param.view)
     expected = (memory.shape, state_dtype(memory.dtype))
     names = param.group.rule.state if step else ()
@@ -114,11 +126,21 @@ def checked_state(opt: "Optimizer", param: "Param", saved: dict[str, Any]) -> tu
     return step, {name: buffers[name] for name in names}
 
 
+def whole(value: Any, what: str) -> int:
+    """`value` as a step count."""
+    if isinstance(value, (int, np.integer)) and value >= 0:
+        return int(value)
+    raise ValueError(f"{what} to load is {value!r}, expected a whole number >= 0")
+
+
 def save(opt: "Optimizer", path: Any) -> None:
-    """Write a state dict to one safetensors file, through a temporary file beside it."""
+    """Write a state dict to one safetensors file, through a temporary file beside it.
+
+    Complex buffers are written as pairs of reals, for the format has no complex128.
+    """
     safetensors = _safetensors()
     tensors = {
-        f"{p.key}/{name}": _pairs(np.ascontiguousarray(opt._backend.to_host(array)))
+        f"{p.key}/{name}": as_real(np.asarray(opt._backend.to_host(array), order="C"))
         for p in opt._params
         for name, array in p.state.items()
     }
@@ -137,9 +159,7 @@ def load(opt: "Optimizer", path: Any) -> None:
         if about is None:
             raise ValueError(f"{path} was not written by gpuopt's Optimizer.save")
         state: dict[str, dict[str, Any]] = {k: {"step": t} for k, t in about["steps"].items()}
-        complex_keys = {
-            p.key for p in opt._params if opt._backend.memory(p.view).dtype.kind == "c"
-        }
+        complex_keys = {p.key for p in opt._params if opt._backend.memory(p.view).dtype.kind == "c"}
         for full_name in file.keys():  # noqa: SIM118 - not a dict
             key, name = full_name.rsplit("/", 1)
             values = file.get_tensor(full_name)
@@ -147,13 +167,6 @@ def load(opt: "Optimizer", path: Any) -> None:
                 values = values.view(f"c{2 * values.dtype.itemsize}")[..., 0]
             state.setdefault(key, {"step": 0})[name] = values
     load_state_dict(opt, {**about, "state": state})
-
-
-def _pairs(array: np.ndarray) -> np.ndarray:
-    """Complex numbers as pairs of reals: safetensors has no complex128."""
-    if array.dtype.kind != "c":
-        return array
-    return array[..., np.newaxis].view(array.real.dtype)
 
 
 def _safetensors() -> Any:

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from typing import Any
+from typing import Any, cast
 
 from gpuopt.rules.base import Rule, non_negative
 from gpuopt.structure import Grouped, Structure, structure_of
@@ -12,7 +12,9 @@ Schedule = Callable[[int], float]
 
 def learning_rate(value: Any) -> float | Schedule:
     """A learning rate as given by a user: a finite number >= 0, or a function of the step count."""
-    return value if callable(value) else non_negative("lr", value)
+    if callable(value):
+        return cast(Schedule, value)
+    return non_negative("lr", value)
 
 
 class Group(MutableMapping[str, Any]):
@@ -34,6 +36,11 @@ class Group(MutableMapping[str, Any]):
             return self._common.lr
         return self._lr
 
+    @property
+    def follows(self) -> bool:
+        """Whether the learning rate is the optimizer's."""
+        return self._lr is None
+
     def lr_at(self, step: int) -> float:
         """The learning rate of step number `step`, from 1. Raises if a schedule gives no number."""
         lr = self.lr
@@ -49,7 +56,7 @@ class Group(MutableMapping[str, Any]):
         if name == "lr":
             return self.lr
         if name not in fields(self.rule):
-            raise KeyError(self._unknown(name))
+            raise unknown_field(self.rule, name)
         return getattr(self.rule, name)
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -77,9 +84,6 @@ class Group(MutableMapping[str, Any]):
     def __repr__(self) -> str:
         return f"Group(lr={self.lr!r}, {self.rule!r})"
 
-    def _unknown(self, name: str) -> str:
-        return f"{name!r} is no hyper-parameter; {type(self.rule).__name__} has {', '.join(self)}"
-
 
 def fields(rule: Rule) -> tuple[str, ...]:
     """Names of a rule's hyper-parameters."""
@@ -88,36 +92,44 @@ def fields(rule: Rule) -> tuple[str, ...]:
 
 def with_fields(rule: Rule, changes: Mapping[str, Any]) -> Rule:
     """The rule with other hyper-parameters. KeyError for one that it does not have."""
-    unknown = [name for name in changes if name not in fields(rule)]
-    if unknown:
-        known = ", ".join(["lr", *fields(rule)])
-        raise KeyError(f"{unknown[0]!r} is no hyper-parameter; {type(rule).__name__} has {known}")
+    for name in changes:
+        if name not in fields(rule):
+            raise unknown_field(rule, name)
     return dataclasses.replace(rule, **changes)
 
 
-def collect(params: Any, common: Group) -> tuple[Structure, list[Group], list[tuple[Any, Group]]]:
+def unknown_field(rule: Rule, name: str) -> KeyError:
+    known = ", ".join(["lr", *fields(rule)])
+    return KeyError(f"{name!r} is no hyper-parameter; {type(rule).__name__} has {known}")
+
+
+Member = tuple[Any, Group]  # an array and its group
+
+
+def collect(params: Any, common: Group) -> tuple[Structure, list[Group], list[Member]]:
     """Read `params`: its structure, the groups, and each array with its group."""
     if isinstance(params, Mapping) and "params" in params:
         params = [params]
-    elif not isinstance(params, Mapping) and not hasattr(params, "shape"):
-        params = (
-            list(params) if hasattr(params, "__iter__") and not isinstance(params, str) else params
-        )
-    if not (isinstance(params, list) and params and all(isinstance(x, Mapping) for x in params)):
-        structure, arrays = structure_of(params)
-        return structure, [common], [(array, common) for array in arrays]
-    members, groups, members_arrays = [], [], []
-    for k, options in enumerate(params):
-        if "params" not in options:
-            raise KeyError(f"group {k} has no 'params'")
-        options = dict(options)
-        structure, arrays = structure_of(options.pop("params"), f"group {k}'s params")
-        lr = learning_rate(options.pop("lr")) if "lr" in options else None
+    structure, entries = structure_of(params)
+    if not entries or not all(isinstance(x, Mapping) for x in entries):
+        return structure, [common], [(array, common) for array in entries]
+    structures, groups, members = [], [], []
+    for k, options in enumerate(entries):
         try:
-            group = Group(with_fields(common.rule, options), lr, common)
+            member, group, arrays = read_group(options, common)
         except (TypeError, ValueError, KeyError) as error:
             raise type(error)(f"group {k}: {error.args[0]}") from None
-        members.append(structure)
+        structures.append(member)
         groups.append(group)
-        members_arrays += [(array, group) for array in arrays]
-    return Grouped(members), groups, members_arrays
+        members += [(array, group) for array in arrays]
+    return Grouped(structures), groups, members
+
+
+def read_group(options: Mapping[str, Any], common: Group) -> tuple[Structure, Group, list[Any]]:
+    """One group `{"params": ..., "lr": ..., <fields of the rule>}`."""
+    if "params" not in options:
+        raise KeyError(f"it has no 'params', only {', '.join(map(repr, options))}")
+    changes = {name: value for name, value in options.items() if name not in ("params", "lr")}
+    lr = learning_rate(options["lr"]) if "lr" in options else None
+    structure, arrays = structure_of(options["params"])
+    return structure, Group(with_fields(common.rule, changes), lr, common), arrays

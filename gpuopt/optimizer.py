@@ -46,10 +46,7 @@ class Optimizer:
     def __init__(
         self, params: Any, rule: Rule, *, lr: float | Schedule, backend: str | None = None
     ) -> None:
-        if not isinstance(rule, Rule):
-            raise TypeError(
-                f"rule must be a gpuopt.Rule, such as gpuopt.rules.Adam(), got {rule!r}"
-            )
+        check_rule(rule)
         self._common = Group(rule, learning_rate(lr), None)
         self._structure, self.param_groups, members = collect(params, self._common)
         keys = self._structure.keys
@@ -93,7 +90,7 @@ class Optimizer:
 
     @property
     def rule(self) -> Rule:
-        """The rule with its hyper-parameters, as given; `param_groups` holds what each group uses."""
+        """The rule as given; `param_groups` holds what each group uses."""
         return self._common.rule
 
     @property
@@ -113,7 +110,7 @@ class Optimizer:
 
     @property
     def state(self) -> dict[str, dict[str, Any]]:
-        """Each parameter's state buffers by name: the arrays themselves, empty before its first step."""
+        """Each parameter's state buffers by name: the arrays themselves, empty at first."""
         return {p.key: dict(p.state) for p in self._params}
 
     def state_dict(self) -> dict[str, Any]:
@@ -159,3 +156,16 @@ class Optimizer:
                 f"{pair[0]} and {pair[1]} share memory; a step would update it twice. "
                 "Pass each parameter once"
             )
+
+
+def check_rule(rule: Any) -> None:
+    """Rules are compared by their fields, so they must be frozen dataclasses of hashable fields."""
+    if not isinstance(rule, Rule):
+        raise TypeError(f"rule must be a gpuopt.Rule, such as gpuopt.rules.Adam(), got {rule!r}")
+    name = type(rule).__name__
+    if "__dataclass_fields__" not in vars(type(rule)):
+        raise TypeError(f"the class {name} needs @dataclass(frozen=True) above it")
+    try:
+        hash(rule)
+    except TypeError as error:
+        raise TypeError(f"{name}'s fields must be hashable, such as tuples: {error}") from None

@@ -31,9 +31,13 @@ class Sweep(NamedTuple):
 class Plan:
     """The launches of a step."""
 
-    def __init__(self, sweeps: list[Sweep], active: list[int], count: int) -> None:
+    def __init__(
+        self, sweeps: list[Sweep], active: list[int], count: int, fresh: list[tuple["Param", dict]]
+    ) -> None:
         self.sweeps = sweeps
-        self.active = np.array(active, np.intp)
+        self.fresh = fresh  # state made for this plan, handed to its parameters at the first run
+        everyone = len(active) == count
+        self.active = slice(None) if everyone else np.array(active, np.intp)
         self.idle = sorted(set(range(count)) - set(active))
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
@@ -54,6 +58,8 @@ class Plan:
                 sweep.table[k] = list(scalars.values())
         for sweep in self.sweeps:
             sweep.launch.run(sweep.table)
+        while self.fresh:
+            param, param.state = self.fresh.pop()
         steps[self.active] += 1
 
 
@@ -62,7 +68,7 @@ def make_plan(
 ) -> Plan:
     """A plan for these gradients. Checks them, makes the state that is missing, builds launches.
 
-    State is handed to the parameters only when all of it was allocated and all launches stand.
+    The state that it makes is handed to the parameters when the plan first runs.
     """
     views = [
         None if g is None else backend.view(g, f"the gradient of {p.label}")
@@ -93,11 +99,12 @@ def make_plan(
             written=written,
         )
         scalars = work.rule.scalars(lr=1e-3, t=1)
-        table = np.empty((len(rows), len(scalars)))
-        sweeps.append(Sweep(backend.launch(work), list(rows.values()), table))
-    for k, state in fresh.items():
-        params[k].state = state
-    return Plan(sweeps, active, len(params))
+        launch = backend.launch(work)
+        for arrays in work.tensors:
+            arrays[1] = None  # gradients are as large as the model: none is kept alive
+        table = np.empty((len(rows), len(scalars)), launch.real)
+        sweeps.append(Sweep(launch, list(rows.values()), table))
+    return Plan(sweeps, active, len(params), [(params[k], state) for k, state in fresh.items()])
 
 
 def row_key(param: "Param", step: Any) -> Hashable:
@@ -118,8 +125,8 @@ def check_gradient(backend: Backend, param: "Param", view: Any) -> None:
     ):
         if given != expected:
             raise ValueError(
-                f"the gradient of {param.label} has {what} {given}, but the parameter has {expected}; "
-                "gradients must match their parameters exactly"
+                f"the gradient of {param.label} has {what} {given}, but the parameter has "
+                f"{expected}; gradients must match their parameters exactly"
             )
 
 

@@ -40,9 +40,8 @@ class Sequenced(Structure):
         self.keys = tuple(map(str, range(count)))
 
     def flatten(self, grads: Any) -> tuple[Any, ...]:
-        if is_array(grads) or isinstance(grads, (Mapping, str)) or not isinstance(grads, Iterable):
-            expected = f"a sequence of {len(self.keys)} arrays, like params"
-            raise TypeError(f"grads must be {expected}, got {kind(grads)}")
+        if type(grads) is not tuple and type(grads) is not list:
+            self._check(grads)
         flat = tuple(grads)
         if len(flat) != len(self.keys):
             raise ValueError(
@@ -50,6 +49,11 @@ class Sequenced(Structure):
                 "pass None for a parameter without a gradient"
             )
         return flat
+
+    def _check(self, grads: Any) -> None:
+        if is_array(grads) or isinstance(grads, (Mapping, str)) or not isinstance(grads, Iterable):
+            expected = f"a sequence of {len(self.keys)} arrays, like params"
+            raise TypeError(f"grads must be {expected}, got {kind(grads)}")
 
 
 class Named(Structure):
@@ -97,7 +101,7 @@ class Grouped(Structure):
         return tuple(flat)
 
 
-def structure_of(params: Any, what: str = "params") -> tuple[Structure, list[Any]]:
+def structure_of(params: Any) -> tuple[Structure, list[Any]]:
     """The structure of one array, a sequence or a mapping, and its arrays in order."""
     if is_array(params):
         return Single(), [params]
@@ -105,7 +109,7 @@ def structure_of(params: Any, what: str = "params") -> tuple[Structure, list[Any
         return Named(params), list(params.values())
     if isinstance(params, (str, bytes)) or not isinstance(params, Iterable):
         raise TypeError(
-            f"{what} must be an array, a sequence or mapping of arrays, or a list of groups "
+            "params must be an array, a sequence or mapping of arrays, or a list of groups "
             f"({{'params': ..., 'lr': ...}}), got {kind(params)}"
         )
     arrays = list(params)

@@ -30,60 +30,72 @@ def word(address):
 
 
 @njit(cache=True)
-def matches(array, expected, ndim):
-    """Whether the object at `array` has the type, dtype, shape and strides in `expected`."""
-    if word(array + TYPE) != expected[0] or word(array + DTYPE) != expected[1]:
+def matches(array, looks, begin):
+    """Whether the object at `array` has the type, dtype, axes, shape and strides in `looks`."""
+    if word(array + TYPE) != looks[begin] or word(array + DTYPE) != looks[begin + 1]:
         return False
-    if np.int32(word(array + NDIM) & 0xFFFFFFFF) != ndim:
+    ndim = looks[begin + 2]
+    if word(array + NDIM) & 0xFFFFFFFF != ndim:
         return False
     shape, strides = word(array + SHAPE), word(array + STRIDES)
     for k in range(ndim):
-        if word(shape + 8 * k) != expected[2 + k]:
+        if word(shape + 8 * k) != looks[begin + 3 + k]:
             return False
-        if word(strides + 8 * k) != expected[2 + ndim + k]:
+        if word(strides + 8 * k) != looks[begin + 3 + ndim + k]:
             return False
     return True
 
 
 @njit(cache=True)
-def follow(grads, at, expected, begins, spans, lows, highs, tensors):
-    """Write the gradients' addresses to column 1 of `tensors`; False, and nothing written, if one
-    is another kind of array than `expected` or reaches into the ranges from `lows` to `highs`.
+def touches(low, high, ranges):
+    """Whether the bytes from `low` to `high` reach into one of the sorted `ranges`."""
+    first, last = 0, len(ranges)
+    while first < last:
+        middle = (first + last) // 2
+        if ranges[middle, 1] <= low:
+            first = middle + 1
+        else:
+            last = middle
+    return low < high and first < len(ranges) and ranges[first, 0] < high
 
-    grads is the address of a tuple; tensor k's gradient is its item at[k], which must look like
-    expected[begins[k]:begins[k + 1]] (type, dtype, shape, strides) and touches the bytes from
-    spans[k, 0] to spans[k, 1] around its address.
+
+@njit(cache=True)
+def follow(grads, places, looks, written, tensors):
+    """Write the gradients' addresses to column 1 of `tensors`; False, and nothing written, if one
+    is another kind of array than before or reaches into memory that the step writes.
+
+    grads is the address of a tuple. For tensor k, places[k] holds the position of its gradient in
+    that tuple, where in `looks` it says what the gradient must look like, and the first and
+    one-past-last byte that it touches, counted from its address.
     """
-    for k in range(len(at)):
-        array = word(grads + TUPLE_ITEMS + 8 * at[k])
-        ndim = (begins[k + 1] - begins[k] - 2) // 2
-        if not matches(array, expected[begins[k] : begins[k + 1]], ndim):
+    for k in range(len(places)):
+        array = word(grads + TUPLE_ITEMS + 8 * places[k, 0])
+        if not matches(array, looks, places[k, 1]):
             return False
         address = word(array + DATA)
-        if address != tensors[k, 1] and spans[k, 0] < spans[k, 1]:
-            nearest = np.searchsorted(highs, address + spans[k, 0], side="right")
-            if nearest < len(lows) and lows[nearest] < address + spans[k, 1]:
-                return False
-    for k in range(len(at)):
-        tensors[k, 1] = word(word(grads + TUPLE_ITEMS + 8 * at[k]) + DATA)
+        if address != tensors[k, 1] and touches(
+            address + places[k, 2], address + places[k, 3], written
+        ):
+            return False
+    for k in range(len(places)):
+        tensors[k, 1] = word(word(grads + TUPLE_ITEMS + 8 * places[k, 0]) + DATA)
     return True
 
 
 def expectation(array):
     """What `follow` expects of gradients that look like `array`."""
-    return [id(type(array)), id(array.dtype), *array.shape, *array.strides]
+    return [id(type(array)), id(array.dtype), array.ndim, *array.shape, *array.strides]
 
 
 def layout_is_known():
     """Whether tuples and arrays lie in memory as this file believes: tried on three arrays."""
     arrays = (np.arange(6.0).reshape(2, 3)[:, ::2], np.float32([1, 2]), np.zeros((3, 0, 2), "f4"))
     for array in arrays:
-        near = (np.zeros((7, 9)), array[..., :1], array.astype("c8"))
-        if not matches(id(array), np.array(expectation(array)), array.ndim):
+        near = (np.zeros((7, 9)), array[..., :1], array.astype("c8"), array[np.newaxis])
+        if not matches(id(array), np.array(expectation(array)), 0):
             return False
-        if any(matches(id(array), np.array(expectation(x)), x.ndim) for x in near):
+        if any(matches(id(array), np.array(expectation(x)), 0) for x in near):
             return False
-        found = word(id(arrays) + TUPLE_ITEMS), word(id(array) + DATA)
-        if found != (id(arrays[0]), array.ctypes.data):
+        if word(id(array) + DATA) != array.ctypes.data:
             return False
-    return True
+    return [word(id(arrays) + TUPLE_ITEMS + 8 * k) for k in range(3)] == list(map(id, arrays))

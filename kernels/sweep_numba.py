@@ -6,7 +6,7 @@ other rule in its place and compiles the result.
 
     tensors   int64 (tensors, arrays + 2)   address of p, g, each state; row of table; layout or -1
     chunks    int64 (chunks, 3)             tensor, first element, number of elements
-    bounds    int64 (workers + 1,)          worker w takes chunks bounds[w] to bounds[w + 1]
+    bounds    int64 (shares + 1,)           share k is the chunks bounds[k] to bounds[k + 1]
     layouts   int64 (any,)                  for a tensor that is not dense: number of axes, their
                                             lengths, then each array's strides in elements
     table     real (rows, scalars)          a step's scalars
@@ -171,19 +171,28 @@ def sweep_strided(a, layouts, at, start, count, s):
         i += run
 
 
+@njit(fastmath={"contract"}, error_model="numpy")
+def sweep_chunks(first, last, tensors, chunks, layouts, table):
+    for c in range(first, last):
+        row = tensors[chunks[c, 0]]
+        start, count = chunks[c, 1], chunks[c, 2]
+        a = pointers(row)
+        arrays = len(a)
+        s = scalars(table[row[arrays]])
+        at = row[arrays + 1]
+        if at < 0:
+            for i in range(start, start + count):
+                visit(a, i, s)
+        else:
+            sweep_strided(a, layouts, at, start, count, s)
+
+
 @njit(parallel=True, fastmath={"contract"}, error_model="numpy", nogil=True, cache=True)
 def sweep(tensors, chunks, bounds, layouts, table):
-    """One optimizer step over every chunk."""
-    for worker in prange(bounds.shape[0] - 1):
-        for c in range(bounds[worker], bounds[worker + 1]):
-            row = tensors[chunks[c, 0]]
-            start, count = chunks[c, 1], chunks[c, 2]
-            a = pointers(row)
-            arrays = len(a)
-            s = scalars(table[row[arrays]])
-            at = row[arrays + 1]
-            if at < 0:
-                for i in range(start, start + count):
-                    visit(a, i, s)
-            else:
-                sweep_strided(a, layouts, at, start, count, s)
+    """One optimizer step over every chunk; a single share wakes no other thread."""
+    shares = bounds.shape[0] - 1
+    if shares == 1:
+        sweep_chunks(0, bounds[1], tensors, chunks, layouts, table)
+    else:
+        for share in prange(shares):
+            sweep_chunks(bounds[share], bounds[share + 1], tensors, chunks, layouts, table)

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -71,10 +72,19 @@ def pick(arrays: Sequence[Any], name: str | None) -> Backend:
         reason = unavailable(candidate) or _unknown_dtype(load(candidate), arrays)
         if reason is None:
             if reasons:
-                warnings.warn(f"using the {candidate} backend: {reasons[0]}", stacklevel=5)
+                message = f"using the {candidate} backend: {reasons[0]}"
+                warnings.warn(message, stacklevel=_level_outside())
             return load(candidate)
         reasons.append(reason)
     raise BackendError("; ".join(reasons))
+
+
+def _level_outside() -> int:
+    """The stack level, for a warning of the caller, of the first function outside gpuopt."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith("gpuopt."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _unknown_dtype(backend: Backend, arrays: Sequence[Any]) -> str | None:

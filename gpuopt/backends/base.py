@@ -18,7 +18,7 @@ class BackendError(RuntimeError):
 
 
 def arithmetic(dtype: np.dtype) -> np.dtype:
-    """The dtype of element arithmetic for parameters of `dtype`: float32, but float64 for float64."""
+    """Element arithmetic for parameters of `dtype`: float64 for float64, else float32."""
     return np.dtype("float64" if dtype in (np.dtype("f8"), np.dtype("c16")) else "float32")
 
 
@@ -39,23 +39,31 @@ class Work:
 
 
 class Launch(ABC):
-    """One signature's tensors, ready to be swept; a step is `follow` and then `run`."""
+    """One signature's tensors, ready to be swept; a step is `follow` and then `run`.
+
+    `real` is the dtype of element arithmetic and of the table of scalars.
+    """
 
     def __init__(self, backend: "Backend", work: Work) -> None:
         self.backend, self.work = backend, work
+        self.real = arithmetic(backend.memory(work.tensors[0][0]).dtype)
         self.grads = [backend.memory(arrays[1]) for arrays in work.tensors]
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
         """Take this step's gradients (one per parameter of the optimizer, None allowed).
 
         True if they lie like those the launch was made for (shape, strides, dtype, device) and
-        reach into nothing that is written, wherever they are. False: a new launch is needed.
+        reach into nothing that is written, wherever they are. False: a new launch is needed, or
+        an error that names the parameter.
         """
         moved = []
         for k, position in enumerate(self.work.at):
             if grads[position] is None:
                 return False
-            view = self.backend.view(grads[position], f"the gradient at position {position}")
+            try:
+                view = self.backend.view(grads[position], f"gradient {position}")
+            except (TypeError, ValueError):
+                return False
             memory, old = self.backend.memory(view), self.grads[k]
             if memory != old:
                 same_layout = memory._replace(address=old.address) == old
@@ -73,7 +81,7 @@ class Launch(ABC):
 
     @abstractmethod
     def run(self, table: np.ndarray) -> None:
-        """Sweep once. `table` is float64, (rows, scalars): what is the same for all elements."""
+        """Sweep once. `table` is (rows, scalars) of `real`: what is the same for all elements."""
 
 
 class Backend(ABC):

@@ -27,15 +27,16 @@ def import_source(name: str, source: str) -> ModuleType:
     Where the cache cannot be written, a temporary folder serves for the life of the process.
     """
     digest = hashlib.sha256(source.encode()).hexdigest()[:20]
-    module_name = f"{name}_{digest}"
+    module_name = f"gpuopt_{name}_{digest}"
     try:
         path = _write_once(cache_dir(), f"{module_name}.py", source)
     except OSError:
         path = _write_once(_temporary_dir(), f"{module_name}.py", source)
-    spec = importlib.util.spec_from_file_location(f"gpuopt_cache.{module_name}", path)
+    spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # Numba finds it by name when it loads what it compiled
     spec.loader.exec_module(module)
     return module
 

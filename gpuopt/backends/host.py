@@ -38,6 +38,13 @@ def describe(array: Any) -> str:
     return words
 
 
+def as_real(array: np.ndarray) -> np.ndarray:
+    """Complex numbers as a last axis of two reals, over the same memory; reals as they are."""
+    if array.dtype.kind != "c":
+        return array
+    return array[..., np.newaxis].view(f"f{array.dtype.itemsize // 2}")
+
+
 class HostBackend(Backend):
     """Views and state in the CPU's memory."""
 
@@ -51,8 +58,8 @@ class HostBackend(Backend):
             )
         if not view.flags.aligned:
             raise ValueError(
-                f"{what} lies at an address or stride that is not a multiple of its item size "
-                f"({view.dtype.itemsize} bytes); copy it with numpy.require(array, requirements='A')"
+                f"{what} lies at an address or stride that is not a multiple of its item size, "
+                f"{view.dtype.itemsize} bytes; copy it with numpy.require(array, requirements='A')"
             )
         if written and not view.flags.writeable:
             raise ValueError(f"{what} is read-only, so a step could not update it in place")

@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Memory(NamedTuple):
-    """Where one array lies: byte address, shape, strides in bytes, dtype, device (None: the CPU)."""
+    """Where an array lies: byte address, shape, strides in bytes, dtype, device (None: the CPU)."""
 
     address: int
     shape: tuple[int, ...]
@@ -109,7 +109,7 @@ def share_memory(a: Memory, b: Memory) -> bool:
     if a.device != b.device or high_a <= low_b or high_b <= low_a:
         return False
     try:
-        return np.shares_memory(np.asarray(_Ghost(a)), np.asarray(_Ghost(b)), max_work=10**6)
+        return np.shares_memory(np.asarray(_Ghost(a)), np.asarray(_Ghost(b)), max_work=10**6)  # pyright: ignore
     except np.exceptions.TooHardError:
         return True
 
@@ -133,7 +133,7 @@ def first_overlap(
 
 
 class Intervals:
-    """Byte ranges of one device, merged and sorted, that can be asked whether they touch another."""
+    """Byte ranges, merged and sorted, that can be asked whether they touch another."""
 
     def __init__(self, memories: Iterable[Memory]) -> None:
         merged: list[list[int]] = []
@@ -142,11 +142,10 @@ class Intervals:
                 merged[-1][1] = max(high, merged[-1][1])
             else:
                 merged.append([low, high])
-        self.lows = np.array([low for low, _ in merged], np.int64)
-        self.highs = np.array([high for _, high in merged], np.int64)
+        self.table = np.array(merged, np.int64).reshape(-1, 2)  # first byte, one past the last
 
     def touch(self, memory: Memory) -> bool:
         """Whether `memory` reaches into one of the ranges."""
         low, high = memory.bounds
-        k = int(np.searchsorted(self.highs, low, side="right"))
-        return bool(high > low and k < len(self.lows) and self.lows[k] < high)
+        k = int(np.searchsorted(self.table[:, 1], low, side="right"))
+        return bool(high > low and k < len(self.table) and self.table[k, 0] < high)

@@ -9,15 +9,15 @@ import functools
 from collections.abc import Hashable
 from typing import Any
 
-import numba
 import numpy as np
+from numba.core import config
 
-from gpuopt.backends.base import Launch, Work, arithmetic
+from gpuopt.backends.base import Launch, Work
 from gpuopt.backends.cache import import_source
 from gpuopt.backends.host import HostBackend
 from gpuopt.backends.memory import Memory
 from gpuopt.backends.tables import shares, tables
-from gpuopt.kernels import headers_numba as headers
+from gpuopt.kernels import headers_numba as headers  # pyright: ignore
 from gpuopt.lowering.python import module
 from gpuopt.lowering.trace import Program, trace
 from gpuopt.rules.base import Rule
@@ -51,32 +51,25 @@ class NumbaLaunch(Launch):
     def __init__(self, backend: NumbaBackend, work: Work) -> None:
         super().__init__(backend, work)
         memories = [[backend.memory(a) for a in arrays] for arrays in work.tensors]
-        self.tensors, self.layouts, self.sizes = tables(memories, work.rows)
-        self.threads = 0
-        self.real = arithmetic(memories[0][0].dtype)
+        self.tensors, self.layouts, sizes = tables(memories, work.rows)
+        self.chunks, self.bounds = shares(sizes, config.NUMBA_NUM_THREADS, UNIT)  # pyright: ignore
         storage = tuple(m.as_real.dtype.name for m in memories[0])
         self.sweep = sweep_of(trace(work.rule), self.real.name, storage)
         self.expect([arrays[1] for arrays in work.tensors])
 
     def expect(self, grads: list[np.ndarray]) -> None:
-        """Write down for `headers.follow` what the gradients look like."""
+        """Write down for `headers.follow` what the gradients look like and where they reach."""
         looks = [headers.expectation(g) for g in grads]
+        self.dtypes = [g.dtype for g in grads]  # kept alive: they are told apart by address
+        begins = np.cumsum([0, *map(len, looks)])
         around = [(m.bounds[0] - m.address, m.bounds[1] - m.address) for m in self.grads]
-        self.at = np.array(self.work.at, np.int64)
-        self.expected = np.array([word for look in looks for word in look], np.int64)
-        self.begins = np.cumsum([0, *map(len, looks)])
-        self.spans = np.array(around, np.int64)
+        places = zip(self.work.at, begins, around, strict=False)
+        self.places = np.array([(at, begin, *span) for at, begin, span in places], np.int64)
+        self.looks = np.array([word for look in looks for word in look], np.int64)
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
         if headers_are_readable() and headers.follow(
-            id(grads),
-            self.at,
-            self.expected,
-            self.begins,
-            self.spans,
-            self.work.written.lows,
-            self.work.written.highs,
-            self.tensors,
+            id(grads), self.places, self.looks, self.work.written.table, self.tensors
         ):
             return True
         return super().follow(grads)
@@ -85,14 +78,4 @@ class NumbaLaunch(Launch):
         self.tensors[k, 1] = memory.address
 
     def run(self, table: np.ndarray) -> None:
-        threads = numba.get_num_threads()
-        if threads != self.threads:
-            self.threads = threads
-            self.chunks, self.bounds = shares(self.sizes, threads, UNIT)
-        self.sweep(
-            self.tensors,
-            self.chunks,
-            self.bounds,
-            self.layouts,
-            table.astype(self.real, copy=False),
-        )
+        self.sweep(self.tensors, self.chunks, self.bounds, self.layouts, table)

@@ -10,13 +10,13 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from gpuopt.backends.base import Launch, Work, arithmetic
-from gpuopt.backends.host import HostBackend
+from gpuopt.backends.base import Launch, Work
+from gpuopt.backends.host import HostBackend, as_real
 from gpuopt.backends.memory import Memory
 from gpuopt.lowering.trace import LoweringError, returned, trace
 from gpuopt.rules.base import Rule
 
-BLOCK = 8192  # elements; docs/decisions.md
+BLOCK = 32_768  # elements; docs/decisions.md
 
 
 class NumpyBackend(HostBackend):
@@ -38,16 +38,15 @@ class NumpyLaunch(Launch):
         self.rule = work.rule
         self.tensors = [[as_real(a) for a in arrays] for arrays in work.tensors]
         self.names = tuple(work.rule.scalars(lr=1e-3, t=1))
-        self.real = arithmetic(work.tensors[0][0].dtype)
 
     def move(self, k: int, view: np.ndarray, memory: Memory) -> None:
         self.tensors[k][1] = as_real(view)
 
     def run(self, table: np.ndarray) -> None:
-        table = table.astype(self.real)
         for arrays, row in zip(self.tensors, self.work.rows, strict=True):
             s = SimpleNamespace(**dict(zip(self.names, table[row], strict=True)))
             self.sweep(arrays, s)
+            arrays[1] = None  # not kept alive until the next step
 
     def sweep(self, arrays: list[np.ndarray], s: SimpleNamespace) -> None:
         access = [["readwrite"], ["readonly"], *[["readwrite"]] * (len(arrays) - 2)]
@@ -62,14 +61,17 @@ class NumpyLaunch(Launch):
         )
         with blocks, np.errstate(all="ignore"):
             blocks.reset()
-            for p, g, *state in blocks:  # type: ignore[misc]
-                new = returned(self.rule, self.rule.update(p, g, *state, s))
+            for block in blocks:
+                new = returned(self.rule, self.rule.update(*map(read_only, block), s))
+                # A formula may return an argument, such as the old p, in another one's place.
+                new = [x if getattr(x, "base", None) is None else x.copy() for x in new]
+                p, _, *state = block  # type: ignore[misc]
                 for target, values in zip((p, *state), new, strict=True):
                     target[...] = values
 
 
-def as_real(array: np.ndarray) -> np.ndarray:
-    """Complex numbers as pairs of reals, over the same memory."""
-    if array.dtype.kind != "c":
-        return array
-    return array[..., np.newaxis].view(array.real.dtype)
+def read_only(array: np.ndarray) -> np.ndarray:
+    """A view that a formula cannot change in place, as `g += ...` would."""
+    view = array.view()
+    view.flags.writeable = False
+    return view

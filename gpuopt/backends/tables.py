@@ -36,8 +36,10 @@ def tables(tensors: Sequence[Sequence[Memory]], rows: Sequence[int]) -> Tables:
 
 
 def cut(sizes: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Chunks (tensor, start, count) of tensors of `sizes` laid end to end, cut at tensor ends and at
-    the places `at`. Empty tensors have no chunk."""
+    """Chunks (tensor, start, count) of tensors laid end to end, cut at their ends and at `at`.
+
+    Empty tensors have no chunk.
+    """
     ends = np.cumsum(sizes)
     edges = np.unique(np.concatenate([[0], ends, at[(at > 0) & (at < ends[-1])]]))
     starts, counts = edges[:-1], np.diff(edges)

@@ -1,4 +1,4 @@
-"""Printing a traced formula as scalar Python for Numba, in place of the one in kernels/sweep_numba.py."""
+"""Printing a traced formula as scalar Python, in place of the one in kernels/sweep_numba.py."""
 
 import math
 from importlib import resources

@@ -1,4 +1,4 @@
-"""Tracing: run a rule's formula once with symbols and record what it does, statement by statement."""
+"""Tracing: run a rule's formula once with symbols and record what it does, as statements."""
 
 import functools
 import keyword
@@ -35,9 +35,13 @@ TRUTH = frozenset([*COMPARISON.values(), *LOGIC.values()])
 SUPPORTED = "+ - * / **(small whole powers) < <= > >= == !=, numpy." + ", numpy.".join(
     ["sqrt", "abs", "sign", "maximum", "minimum", "where", "logical_and/or/not"]
 )
-RESERVED = re.compile(r"t\d+|s|s_.*|real|k|np|__.*")
-CPP_KEYWORDS = frozenset(
-    ["auto", "bool", "break", "case", "char", "const", "double", "enum", "float", "goto", "int", "long", "new", "private", "protected", "public", "register", "short", "signed", "sizeof", "static", "struct", "switch", "template", "this", "throw", "typename", "union", "unsigned", "using", "virtual", "void", "volatile"]
+RESERVED = re.compile(  # names that printed code uses, and words that only C++ reserves
+    r"t\d+|s|s_.*|real|k|np|__.*|auto|bool|case|catch|char|const|constexpr|default|delete|do|double"
+    r"|enum|explicit|extern|float|friend|goto|inline|int|long|mutable|namespace|new|operator|private"
+    r"|protected|public|register|short|signed|sizeof|static|struct|switch|template|this|throw"
+    r"|typedef|typename|union|unsigned|using|virtual|void|volatile"
+    r"|abs|aligned|all_aligned|arrays|formula|lane|load|maximum|minimum|place|row|sign|start|store"
+    r"|update|Arrays|Formula|Lanes|N|Pack|Place"
 )
 
 
@@ -82,11 +86,16 @@ class _Recorder:
     def __init__(self, rule: str) -> None:
         self.rule = rule
         self.known: dict[str, Statement] = {}
+        self.truths: set[str] = set()
 
     def record(self, op: str, *args: Any) -> "Value":
         operands = tuple(self.operand(a) for a in args)
+        self.check_truths(op, operands[1:] if op == "where" else operands)
         new = Statement(f"t{len(self.known)}", op, operands)
-        return Value(self, self.known.setdefault(f"{op} {operands!r}", new).name)
+        name = self.known.setdefault(f"{op} {operands!r}", new).name
+        if new.is_truth:
+            self.truths.add(name)
+        return Value(self, name)
 
     def operand(self, value: Any) -> str | float:
         if isinstance(value, Value):
@@ -95,10 +104,19 @@ class _Recorder:
             self.fail(f"the value {value!r} inside the formula")
         return float(value)
 
+    def check_truths(self, op: str, operands: tuple[str | float, ...]) -> None:
+        """NumPy, Python and C++ differ on truth values as numbers and on numbers as truth values."""
+        logic = op in LOGIC.values()
+        for x in operands:
+            if logic and x not in self.truths:
+                self.fail(f"numpy.logical_{op} of a number (compare it first)")
+            if not logic and x in self.truths:
+                self.fail(f"a true or false value as a number in {op!r} (numpy.where(c, 1.0, 0.0))")
+
     def fail(self, what: str) -> NoReturn:
         raise LoweringError(
-            f"rule {self.rule}: {what} cannot be lowered to a kernel; a formula may use {SUPPORTED}. "
-            "backend='numpy' runs any formula, more slowly."
+            f"rule {self.rule}: {what} cannot be lowered to a kernel; "
+            f"a formula may use {SUPPORTED}. backend='numpy' runs any formula, more slowly."
         )
 
 
@@ -160,6 +178,10 @@ class Value:
     def __pow__(self, exponent: Any) -> Any:
         return self._power(self, exponent)
 
+    def _in_place(self, other: Any) -> Any:
+        self.recorder.fail("an assignment in place (`g += x`; write `g = g + x`)")
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ipow__ = _in_place
     __add__, __radd__ = _binary(np.add), _binary(np.add, swapped=True)
     __sub__, __rsub__ = _binary(np.subtract), _binary(np.subtract, swapped=True)
     __mul__, __rmul__ = _binary(np.multiply), _binary(np.multiply, swapped=True)
@@ -180,15 +202,22 @@ def trace(rule: Rule) -> Program:
     recorder = _Recorder(name)
     symbols = [Value(recorder, a) for a in arrays]
     s = SimpleNamespace(**{x: Value(recorder, f"s_{x}") for x in scalars})
-    results = returned(rule, rule.update(*symbols, s))
-    stored = zip(("p", *rule.state), map(recorder.operand, results), strict=True)
+    try:
+        results = returned(rule, rule.update(*symbols, s))
+    except LoweringError:
+        raise
+    except (TypeError, AttributeError) as error:
+        recorder.fail(f"what raises `{error}`")
+    values = tuple(map(recorder.operand, results))
+    recorder.check_truths("return", values)
+    stored = zip(("p", *rule.state), values, strict=True)
     return Program(name, arrays, scalars, tuple(recorder.known.values()), tuple(stored))
 
 
 def check_names(rule: str, arrays: tuple[str, ...]) -> None:
     """State buffers become variables in printed code, so their names must be free there."""
     for name in arrays:
-        reserved = keyword.iskeyword(name) or name in CPP_KEYWORDS or RESERVED.fullmatch(name)
+        reserved = keyword.iskeyword(name) or RESERVED.fullmatch(name)
         if not name.isidentifier() or reserved or arrays.count(name) > 1:
             raise LoweringError(
                 f"rule {rule}: the state buffer name {name!r} is taken, reserved or no identifier; "

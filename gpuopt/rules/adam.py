@@ -15,9 +15,10 @@ class Adam(Rule):
         g <- g + weight_decay p
         m <- beta1 m + (1 - beta1) g
         v <- beta2 v + (1 - beta2) g^2
-        p <- p - lr m_hat / (sqrt(v_hat) + eps)      m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t)
+        p <- p - lr m_hat / (sqrt(v_hat) + eps)
+        with the averages' bias corrected: m_hat = m / (1 - beta1^t), v_hat = v / (1 - beta2^t)
 
-    amsgrad divides by the largest v so far (v_max, compared before bias correction, as PyTorch does).
+    amsgrad divides by the largest v so far (v_max, compared before bias correction, as in PyTorch).
     Source: Kingma and Ba 2015, "Adam: a method for stochastic optimization", algorithm 1;
     amsgrad: Reddi, Kale and Kumar 2018, "On the convergence of Adam and beyond".
     """
@@ -100,7 +101,7 @@ def moment_scalars(rule: Adam | AdamW, lr: Any, t: Any) -> dict[str, Any]:
         "beta2": beta2,
         "one_minus_beta2": 1 - beta2,
         "step_size": lr / (1 - beta1**t),
-        "inv_sqrt_c2": 1 / np.sqrt(1 - beta2**t),
+        "inv_sqrt_c2": (1 - beta2**t) ** -0.5,
         "eps": rule.eps,
     }
 

@@ -22,8 +22,8 @@ import numpy as np
 class Rule(ABC):
     """An update rule: one formula for one element, from which every backend is made.
 
-    A rule is a frozen dataclass; its fields are its hyper-parameters. Subclass it and write
-    `state`, `scalars` and `update`; `gpuopt.Optimizer(params, YourRule(...), lr=...)` does the rest.
+    A rule is a frozen dataclass; its fields are its hyper-parameters. Subclass it, write `state`,
+    `scalars` and `update`, and `gpuopt.Optimizer(params, YourRule(...), lr=...)` does the rest.
     """
 
     @property
@@ -40,7 +40,7 @@ class Rule(ABC):
         """
 
     @abstractmethod
-    def update(self, *args: Any) -> Any:
+    def update(self, *args: Any, **kwargs: Any) -> Any:
         """One element: `update(self, p, g, *state, s)` returns `(p, *state)`, or `p` without state.
 
         Only arithmetic, comparisons and numpy.sqrt, abs, sign, maximum, minimum and where: it is
@@ -52,7 +52,7 @@ class Rule(ABC):
 def real(name: str, value: Any) -> float:
     """`value` as a float: Python and NumPy numbers and 0-d arrays, but no NaN, text or array."""
     try:
-        if isinstance(value, (str, bytes, complex)) or np.ndim(value) != 0:
+        if isinstance(value, (str, bytes)) or np.iscomplexobj(value) or np.ndim(value):
             raise TypeError
         number = float(value)
     except (TypeError, ValueError):
@@ -86,7 +86,7 @@ def flag(name: str, value: Any) -> bool:
 
 
 def normalise(rule: Rule, **checks: Any) -> None:
-    """Run `checks` (field name to checking function) on a rule's fields and keep what they return."""
+    """Run `checks` (field name to function) on a rule's fields and keep what they return."""
     for name, check in checks.items():
         object.__setattr__(rule, name, check(name, getattr(rule, name)))
 
@@ -102,4 +102,6 @@ def with_l2(g: Any, p: Any, s: Any) -> Any:
     Where weight_decay is 0 it is g itself, also for an infinite p; so groups with and without
     decay share one kernel.
     """
+    if isinstance(s.weight_decay, np.floating):  # in the NumPy backend: saves four passes over g
+        return g + s.weight_decay * p if s.weight_decay else g
     return np.where(s.weight_decay == 0, g, g + s.weight_decay * p)

@@ -12,8 +12,8 @@ class Momentum(Rule):
 
         g <- g + weight_decay p
         v <- beta v + (1 - beta) g                   (ewma=False: v <- beta v + g), v = 0 at first
-        p <- p - lr v                                (nesterov: v is replaced by beta v + (1-beta) g,
-                                                      ewma=False: by beta v + g)
+        p <- p - lr v                                (nesterov: take the look-ahead for v:
+                                                      beta v + (1 - beta) g, or beta v + g)
 
     bias_correction divides the average by the sum of its weights: 1 - beta^t, and for nesterov's
     look-ahead, which holds one more gradient, 1 - beta^(t+1). A sum (ewma=False) has no bias to

@@ -53,17 +53,17 @@ class RMSprop(Rule):
         }
 
     def update(self, p: Any, g: Any, v: Any, *rest: Any) -> Any:
-        *rest, s = rest
+        *buffers, s = rest
         g = with_l2(ascent(self, g), p, s)
         state = [s.alpha * v + s.one_minus_alpha * g * g]
         variance = state[0]
         if self.centered:
-            m = s.alpha * rest[0] + s.one_minus_alpha * g
+            m = s.alpha * buffers[0] + s.one_minus_alpha * g
             variance = np.maximum(variance - m * m, 0.0)
             state.append(m)
         root = np.sqrt(variance + s.eps) if self.eps_inside_sqrt else np.sqrt(variance) + s.eps
         direction = g / root
         if self.momentum:
-            direction = s.momentum * rest[-1] + direction
+            direction = s.momentum * buffers[-1] + direction
             state.append(direction)
         return p - s.lr * direction, *state

@@ -1,0 +1,191 @@
+"""Adam on NumPy arrays, against PyTorch's fused Adam, this machine's limit, and naive NumPy.
+
+    pytest bench --results bench/results/cpu.json && python bench/table.py
+
+Every row checks parity first. Peers take turns with gpuopt in one process.
+"""
+
+import statistics
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import gpuopt
+from bench import models
+from bench.measure import adam_traffic_limits, interleave, summary
+
+BYTES = 28  # an element's traffic in an Adam step, float32: read p g m v, write p m v
+
+
+def arrays(shapes: models.Shapes, seed: int) -> list[np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return [rng.standard_normal(shape, dtype=np.float32) for shape in shapes]
+
+
+def fused(params: list[np.ndarray], grads: list[np.ndarray]) -> torch.optim.Adam:
+    tensors = [torch.from_numpy(p.copy()).requires_grad_() for p in params]
+    for tensor, grad in zip(tensors, grads, strict=True):
+        tensor.grad = torch.from_numpy(grad)
+    return torch.optim.Adam(tensors, fused=True)
+
+
+def check_parity(opt_params: list[np.ndarray], peer: torch.optim.Adam) -> float:
+    """The largest difference from the peer; raises if they are not the same step."""
+    tensors = peer.param_groups[0]["params"]
+    pairs = list(zip(opt_params, tensors, strict=True))
+    for ours, theirs in pairs:
+        np.testing.assert_allclose(ours, theirs.detach().numpy(), rtol=1e-5, atol=1e-6)
+    return max(float(np.abs(a - t.detach().numpy()).max()) for a, t in pairs)
+
+
+CASES = {
+    "one tensor of 2e7": (lambda: [(20_000_000,)], 10, 1.0),
+    "GPT-2 small": (models.gpt2_small, 6, 1.0),
+    "ResNet-50": (models.resnet50, 10, 1.0),
+    "MLP 784-128-10": (models.mlp, 300, 2.5),
+    "500 tensors of 256, same gradient arrays": (models.small_tensors, 100, 100),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_against_torch_fused(case, record, benchmark):
+    make_shapes, rounds, reach = CASES[case]
+    params, grads = arrays(make_shapes(), 0), tuple(arrays(make_shapes(), 1))
+    peer = fused(params, list(grads))
+    opt = gpuopt.Adam(params)
+    for _ in range(2):
+        opt.step(grads)
+        peer.step()
+    difference = check_parity(params, peer)
+    candidates = {"gpuopt": lambda: opt.step(grads), "torch fused": peer.step}
+    if case == "one tensor of 2e7":
+        candidates |= adam_traffic_limits(params[0].size)
+    times = {name: summary(s) for name, s in interleave(candidates, rounds).items()}
+    elements = sum(p.size for p in params)
+    ours = times["gpuopt"]["median"]
+    limits = [t["median"] for name, t in times.items() if name.startswith("limit")]
+    row = {"case": f"Adam float32, {case}", "times": times, "largest_difference": difference}
+    row["detail"] = f"{ours * 1e6:.4g} us, {elements * BYTES / ours / 1e9:.3g} GB/s"
+    speedup = times["torch fused"]["median"] / ours
+    record(row | {"against": "torch fused", "ratio": speedup, "reach": reach, "unit": "x"})
+    if limits:
+        share = min(limits) / ours
+        record(row | {"against": "limit", "ratio": share, "reach": 0.95, "unit": "of"})
+    benchmark.extra_info |= {"speedup over torch fused": speedup}
+    benchmark.pedantic(opt.step, args=(grads,), rounds=min(rounds, 20), warmup_rounds=1)
+
+
+def test_new_gradient_arrays_every_step(record, benchmark):
+    shapes = models.small_tensors()
+    params = arrays(shapes, 0)
+    sets = [arrays(shapes, seed) for seed in range(1, 9)]
+    peer = fused(params, sets[0])
+    opt = gpuopt.Adam(params)
+    opt.step(sets[0])
+    peer.step()
+    difference = check_parity(params, peer)
+    turn = iter(range(10**9))
+
+    def step() -> None:
+        opt.step(sets[next(turn) % len(sets)])
+
+    times = interleave({"gpuopt": step, "torch fused": peer.step}, 100)
+    times = {name: summary(s) for name, s in times.items()}
+    ratio = times["torch fused"]["median"] / times["gpuopt"]["median"]
+    record(
+        {
+            "case": "Adam float32, 500 tensors of 256, new gradient arrays",
+            "against": "torch fused",
+            "ratio": ratio,
+            "reach": 10,
+            "unit": "x",
+            "times": times,
+            "largest_difference": difference,
+            "detail": f"{times['gpuopt']['median'] * 1e6:.4g} us",
+        }
+    )
+    benchmark.pedantic(step, rounds=20, warmup_rounds=1)
+
+
+class NaiveAdam:
+    """Adam as it stands in many a training loop: one NumPy expression a line."""
+
+    def __init__(self, p: np.ndarray) -> None:
+        self.p, self.m, self.v, self.t = p, np.zeros_like(p), np.zeros_like(p), 0
+
+    def step(self, g: np.ndarray) -> None:
+        self.t += 1
+        self.m = 0.9 * self.m + 0.1 * g
+        self.v = 0.999 * self.v + 0.001 * g * g
+        m_hat, v_hat = self.m / (1 - 0.9**self.t), self.v / (1 - 0.999**self.t)
+        self.p -= 1e-3 * m_hat / (np.sqrt(v_hat) + 1e-8)
+
+
+def test_numpy_backend(record, benchmark):
+    p, g = arrays([(20_000_000,)], 0)[0], arrays([(20_000_000,)], 1)[0]
+    naive, opt = NaiveAdam(p.copy()), gpuopt.Adam(p, backend="numpy")
+    opt.step(g)
+    naive.step(g)
+    np.testing.assert_allclose(p, naive.p, rtol=1e-5, atol=1e-6)
+    difference = float(np.abs(p - naive.p).max())
+    times = interleave({"gpuopt": lambda: opt.step(g), "naive": lambda: naive.step(g)}, 4)
+    times = {name: summary(s) for name, s in times.items()}
+    record(
+        {
+            "case": "Adam float32, one tensor of 2e7, backend='numpy'",
+            "against": "naive NumPy",
+            "ratio": times["naive"]["median"] / times["gpuopt"]["median"],
+            "reach": 1.5,
+            "unit": "x",
+            "times": times,
+            "largest_difference": difference,
+            "detail": f"{times['gpuopt']['median'] * 1e3:.4g} ms",
+        }
+    )
+    benchmark.pedantic(opt.step, args=(g,), rounds=5, warmup_rounds=1)
+
+
+IMPORTS = """
+import time
+import numpy
+start = time.perf_counter()
+import gpuopt
+print(time.perf_counter() - start)
+"""
+FIRST_STEP = """
+import time
+import numpy as np
+p, g = np.ones(1000, "f4"), np.ones(1000, "f4")
+start = time.perf_counter()
+import gpuopt
+gpuopt.Adam(p).step(g)
+print(time.perf_counter() - start)
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "script", "reach"),
+    [
+        ("import gpuopt, over import numpy", IMPORTS, 0.15),
+        ("import, construct and first step, compiled code cached", FIRST_STEP, 0.3),
+    ],
+)
+def test_start_of_a_process(case, script, reach, record, benchmark):
+    def run() -> float:
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+        return float(done.stdout)
+
+    seconds = benchmark.pedantic(lambda: [run() for _ in range(8)][1:], rounds=1)
+    record(
+        {
+            "case": case,
+            "against": "at most",
+            "ratio": statistics.median(seconds),
+            "reach": reach,
+            "unit": "s,",
+            "times": {"gpuopt": summary(seconds)},
+        }
+    )

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Format, lint, types, import contracts, the README's test command in a fresh virtual environment,
+# and the wheel. People run it before a commit; .ci/run runs it on a clean checkout.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CI="${CI:-true}" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+venv="$(mktemp -d)"
+trap 'rm -rf "$venv"' EXIT
+
+say() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
+
+say "a fresh virtual environment"
+"${PYTHON:-python3}" -m venv "$venv"
+export PATH="$venv/bin:$PATH"
+pip install -q --upgrade pip
+pip install -q torch==2.13.0 # first and alone: the CPU build, which the later lines then keep
+pip install -q ruff pyright import-linter build
+
+say "format and lint"
+ruff format --check .
+ruff check .
+
+say "the README's test command"
+pip install -q ".[test]"
+pytest -q
+
+say "types"
+pyright
+
+say "import contracts"
+lint-imports
+
+say "the wheel, and kernels compiled from it"
+python -m build --wheel --outdir "$venv/dist" . >"$venv/build.log" 2>&1 || { cat "$venv/build.log"; exit 1; }
+rm -rf build gpuopt.egg-info
+python ci/check_wheel.py "$venv"/dist/*.whl
+say "all green"

@@ -1,0 +1,34 @@
+"""The command line, one file a command. Commands import what they need when they run."""
+
+import typer
+
+from gpuopt.commands.info import info
+from gpuopt.commands.selftest import selftest
+from gpuopt.commands.train import train
+
+app = typer.Typer(
+    name="gpuopt",
+    help="The optimizer step of training as one fused pass over memory and one kernel launch.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (train, info, selftest):
+    app.command()(command)
+
+
+def show_version(wanted: bool) -> None:
+    if wanted:
+        from gpuopt import __version__
+
+        print(f"gpuopt {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: bool = typer.Option(
+        False, "--version", callback=show_version, is_eager=True, help="Show the version and exit."
+    ),
+) -> None:
+    pass

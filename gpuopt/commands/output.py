@@ -1,0 +1,55 @@
+"""Files that commands write: checked before the work, written after it."""
+
+import json
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gpuopt.errors import InputError
+
+
+def check_writable(option: str, path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
+    """Raise unless a file can be written at `path`; leaves nothing behind. None passes."""
+    if path is None:
+        return
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise InputError(f"{option} {path}: the name must end in {', '.join(suffixes)}")
+    if path.is_dir():
+        raise InputError(f"{option} {path} is a folder; give the name of a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{option} {path}: there is no folder {path.parent}; make it first")
+    try:
+        if path.exists():
+            with open(path, "ab"):  # appends nothing
+                pass
+        else:
+            with tempfile.TemporaryFile(dir=path.parent):
+                pass
+    except OSError as error:
+        raise InputError(f"{option} {path} cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def written(option: str, path: Path) -> Iterator[Path]:
+    """A path to write to, which becomes `path` in the end: the file is whole or not there."""
+    special = path.exists() and not path.is_file()  # /dev/stdout, a pipe
+    target = path if special else path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield target
+        if target is not path:
+            target.replace(path)
+    except OSError as error:
+        raise InputError(f"{option} {path} cannot be written: {error.strerror or error}") from None
+    finally:
+        if target is not path:
+            target.unlink(missing_ok=True)
+
+
+def write_json(path: Path | None, content: dict[str, Any]) -> None:
+    """Write `content` to the file of `--json`; None writes nothing."""
+    if path is not None:
+        with written("--json", path) as target:
+            target.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")

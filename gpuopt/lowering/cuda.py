@@ -1,0 +1,185 @@
+"""Printing a traced formula as C++ for CUDA, in place of the one in kernels/sweep.cuh."""
+
+import functools
+import math
+import re
+from importlib import resources
+
+from gpuopt.lowering.trace import Program
+
+BEGIN, END = "// --- formula ---\n", "// --- end of formula ---\n"
+
+TYPES = {"float32": "float", "float64": "double"}
+
+TEMPLATES = {
+    "negative": "-{0}",
+    "sqrt": "op::sqrt({0})",
+    "abs": "op::abs({0})",
+    "sign": "op::sign({0})",
+    "maximum": "op::maximum({0}, {1})",
+    "minimum": "op::minimum({0}, {1})",
+    "where": "{0} ? {1} : {2}",
+    "and": "{0} && {1}",
+    "or": "{0} || {1}",
+    "not": "!{0}",
+}
+
+
+def module(program: Program, real: str, storage: tuple[str, ...], threads: int, kernel: str) -> str:
+    """A whole CUDA source: the text of kernels/<kernel>.cuh with `program` as its formula.
+
+    `real` is the type of element arithmetic and `storage` the type of each array, as NumPy names;
+    `threads` is the size of a block. The result includes no file, and `#line` makes compiler errors
+    name the file and line that a person would edit.
+    """
+    file = f"{kernel}.cuh"
+    before, rest = _read(file).split(BEGIN)
+    printed, after = rest.split(END)
+    after_line = (before + BEGIN + printed + END).count("\n") + 1
+    return "".join(
+        [
+            f'#line 1 "{file}"\n',
+            re.sub(r'#include "(.*)"\n', functools.partial(_included, file), before),
+            f'#line 1 "formula of {program.rule}"\n',
+            formula(program, real, storage, threads),
+            f'#line {after_line} "{file}"\n{after}',
+        ]
+    )
+
+
+def _read(file: str) -> str:
+    return resources.files("gpuopt.kernels").joinpath(file).read_text("utf-8")
+
+
+def _included(file: str, include: re.Match[str]) -> str:
+    """The text of an included file, in place of a line of `file`."""
+    next_line = include.string[: include.end()].count("\n") + 1
+    name = include.group(1)
+    return f'#line 1 "{name}"\n{_read(name)}#line {next_line} "{file}"\n'
+
+
+def formula(program: Program, real: str, storage: tuple[str, ...], threads: int) -> str:
+    """The part that a sweep is made for; kernels/sweep.cuh shows it for plain gradient descent."""
+    counts = f"ARRAYS = {len(program.arrays)}, SCALARS = {len(program.scalars)}"
+    lines = [
+        f"using real = {TYPES[real]};",
+        f"constexpr int THREADS = {threads}, {counts};",
+        "",
+        *_formula(program),
+        "",
+        *_arrays(program, tuple(TYPES[s] for s in storage)),
+        "",
+        *_lanes(program),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _formula(program: Program) -> list[str]:
+    """One element: the scalars of a step, and the statements."""
+    fields = [f"s_{name}" for name in program.scalars]
+    values = [f"{field}(row[{k}])" for k, field in enumerate(fields)]
+    separator = ",\n          "
+    elements = [
+        f"real {'&' * written}{name}"
+        for name, written in zip(program.arrays, program.writes, strict=True)
+    ]
+    body = [
+        f"const {'bool' if x.is_truth else 'real'} {x.name} = {_expression(x.op, x.args)};"
+        for x in program.statements
+    ]
+    return [
+        "struct Formula {",
+        *[f"    real {field};" for field in fields],
+        "",
+        "    explicit __device__ Formula(const real *row)",
+        *([f"        : {separator.join(values)}"] if values else []),
+        "    {",
+        "    }",
+        "",
+        f"    __device__ void operator()({', '.join(elements)}) const",
+        "    {",
+        *[f"        {line}" for line in [*body, *_results(program)]],
+        "    }",
+        "};",
+    ]
+
+
+def _results(program: Program) -> list[str]:
+    """Store the results. One that is another array's old value is read before any is stored."""
+    reads, stores = [], []
+    for target, value in program.results:
+        if value in program.arrays and value != target:
+            saved = f"t{len(program.statements) + len(reads)}"
+            reads.append(f"const real {saved} = {value};")
+            value = saved
+        if value != target:
+            stores.append(f"{target} = {_operand(value)};")
+    return reads + stores
+
+
+def _arrays(program: Program, storage: tuple[str, ...]) -> list[str]:
+    """Where the arrays of a tensor begin."""
+    kinds = [
+        f"{'' if written else 'const '}{kind}"
+        for kind, written in zip(storage, program.writes, strict=True)
+    ]
+    named = list(zip(kinds, program.arrays, strict=True))
+    both = " &&\n               "
+    values = [f"{a}(reinterpret_cast<{kind} *>(row[{k}]))" for k, (kind, a) in enumerate(named)]
+    return [
+        "struct Arrays {",
+        *[f"    {kind} *{a};" for kind, a in named],
+        "",
+        "    explicit __device__ Arrays(const int64 *row)",
+        "        : " + ",\n          ".join(values),
+        "    {",
+        "    }",
+        "",
+        "    template <int N> __device__ bool all_aligned(int64 start) const",
+        "    {",
+        "        return " + both.join(f"aligned<N>({a} + start)" for a in program.arrays) + ";",
+        "    }",
+        "};",
+    ]
+
+
+def _lanes(program: Program) -> list[str]:
+    """N elements of every array: how they are loaded, updated and stored."""
+    arrays = list(enumerate(program.arrays))
+    stored = [(k, a) for k, a in arrays if program.writes[k]]
+    moving = "(const Arrays &arrays, const Place &place)"
+    elements = ", ".join(f"{a}.x[lane]" for a in program.arrays)
+    return [
+        "template <int N> struct Lanes {",
+        f"    Pack<real, N> {', '.join(program.arrays)};",
+        "",
+        f"    template <class Place> __device__ void load{moving}",
+        "    {",
+        *[f"        {a}.load(arrays.{a} + place({k}));" for k, a in arrays],
+        "    }",
+        "",
+        "    __device__ void update(const Formula &formula)",
+        "    {",
+        "#pragma unroll",
+        "        for (int lane = 0; lane < N; ++lane)",
+        f"            formula({elements});",
+        "    }",
+        "",
+        f"    template <class Place> __device__ void store{moving} const",
+        "    {",
+        *[f"        {a}.store(arrays.{a} + place({k}));" for k, a in stored],
+        "    }",
+        "};",
+    ]
+
+
+def _operand(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    if math.isfinite(value):
+        return f"real({value!r})"
+    return "real(op::nan())" if math.isnan(value) else f"real({'-' * (value < 0)}op::infinity())"
+
+
+def _expression(op: str, args: tuple[str | float, ...]) -> str:
+    return TEMPLATES.get(op, f"{{0}} {op} {{1}}").format(*map(_operand, args))

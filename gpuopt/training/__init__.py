@@ -1,0 +1,1 @@
+"""`gpuopt train`: optimizers side by side on a small network."""

@@ -1,0 +1,149 @@
+"""The data that `gpuopt train` learns from: scikit-learn's digits, or arrays from an npz file."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gpuopt.errors import InputError
+
+TEST_SHARE = 0.2
+EXPECTED = "expected arrays X (m, n_x) and Y (m,), as numpy.savez(file, X=X, Y=Y) writes them"
+
+
+@dataclass(frozen=True)
+class Data:
+    """Training and test examples in columns: X (n_x, m) float32, Y (1, m) int64 labels."""
+
+    name: str
+    X: np.ndarray
+    Y: np.ndarray
+    X_test: np.ndarray
+    Y_test: np.ndarray
+
+    @property
+    def classes(self) -> int:
+        return int(max(self.Y.max(), self.Y_test.max())) + 1
+
+
+def digits(rng: np.random.Generator) -> Data:
+    """The 1797 handwritten digits, 8 x 8 pixels, that scikit-learn ships."""
+    try:
+        from sklearn.datasets import load_digits
+    except ImportError as error:
+        raise InputError(
+            f"the digits need scikit-learn ({error}); "
+            "pip install 'gpuopt[cli]', or give --data FILE"
+        ) from None
+    X, Y = load_digits(return_X_y=True)
+    return prepared("digits", *split(X, Y, rng))
+
+
+def from_file(path: Path, rng: np.random.Generator) -> Data:
+    """Examples in rows from an npz file: X, Y, and X_test, Y_test or else a split by `rng`."""
+    arrays = read(path)
+    for name in ("X", "Y"):
+        if name not in arrays:
+            there = ", ".join(arrays) or "no arrays"
+            raise InputError(f"--data {path} holds {there}, but no {name}; {EXPECTED}")
+    if ("X_test" in arrays) != ("Y_test" in arrays):
+        raise InputError(f"--data {path} holds only one of X_test and Y_test; add the other")
+    check(path, arrays, "X", "Y")
+    if "X_test" not in arrays:
+        return prepared(str(path), *split(arrays["X"], arrays["Y"], rng))
+    check(path, arrays, "X_test", "Y_test")
+    features, expected = arrays["X_test"].shape[1], arrays["X"].shape[1]
+    if features != expected:
+        raise InputError(
+            f"--data {path}: X_test has {features} features, but X has {expected}; "
+            "both need the same columns"
+        )
+    return prepared(str(path), *(arrays[name] for name in ("X", "Y", "X_test", "Y_test")))
+
+
+def read(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an npz file. Never unpickles."""
+    if not path.exists():
+        raise InputError(f"--data {path}: there is no such file; give the path of an .npz file")
+    try:
+        with open(path, "rb") as file:
+            found = np.load(file, allow_pickle=False)
+            if not isinstance(found, np.lib.npyio.NpzFile):
+                raise InputError(f"--data {path} is a single array, not an npz file; {EXPECTED}")
+            with found:
+                wanted = [name for name in ("X", "Y", "X_test", "Y_test") if name in found.files]
+                return {name: found[name] for name in wanted or found.files}
+    except InputError:
+        raise
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"--data {path} is no readable npz file ({reason}); {EXPECTED}") from error
+
+
+def check(path: Path, arrays: dict[str, Any], x: str, y: str) -> None:
+    """Raise unless arrays[x] is (m, n_x), finite, and arrays[y] is (m,), integer labels."""
+    X, Y = arrays[x], arrays[y]
+    where = f"--data {path}:"
+    if X.ndim != 2 or 0 in X.shape:
+        raise InputError(
+            f"{where} {x} has shape {X.shape}; expected (m, n_x), one example a row, none empty: "
+            f"try {x}.reshape(len({x}), -1)"
+        )
+    if X.dtype.kind not in "fiub":
+        raise InputError(f"{where} {x} has dtype {X.dtype}; expected real numbers")
+    if Y.shape != (len(X),):
+        raise InputError(
+            f"{where} {y} has shape {Y.shape}; expected ({len(X)},), one label for each row of {x}"
+        )
+    if Y.dtype.kind not in "iu":
+        raise InputError(
+            f"{where} {y} has dtype {Y.dtype}; expected integer labels 0, 1, ...: "
+            f"try {y}.astype(int)"
+        )
+    bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
+    if len(bad):
+        raise InputError(
+            f"{where} {x} has NaN or infinity in {len(bad)} of {len(X)} rows, first in row "
+            f"{bad[0]}; remove or fill those rows"
+        )
+    most = max(len(arrays["X"]), 2)
+    if Y.min() < 0 or Y.max() >= most:
+        raise InputError(
+            f"{where} {y} holds labels from {Y.min()} to {Y.max()}; expected 0, 1, ... (the "
+            f"number of classes - 1): try numpy.unique({y}, return_inverse=True)[1]"
+        )
+
+
+def split(X: np.ndarray, Y: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Training and test examples: X, Y, X_test, Y_test. A fifth is set aside, in random order."""
+    if len(X) < 2:
+        raise InputError(f"there is {len(X)} example; at least 2 are needed, for training and test")
+    order = rng.permutation(len(X))
+    test = order[: max(1, round(TEST_SHARE * len(X)))]
+    train = order[len(test) :]
+    return X[train], Y[train], X[test], Y[test]
+
+
+def prepared(
+    name: str, X: np.ndarray, Y: np.ndarray, X_test: np.ndarray, Y_test: np.ndarray
+) -> Data:
+    """Inputs less the training set's mean over its standard deviation, turned to columns.
+
+    A feature that is constant in the training set is divided by 1.
+    """
+    X, X_test = X.astype(np.float64), X_test.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, deviation = X.mean(axis=0), X.std(axis=0)
+        deviation[deviation == 0] = 1
+        inputs = [((x - mean) / deviation).T.astype(np.float32) for x in (X, X_test)]
+    if not all(np.isfinite(x).all() for x in (deviation, *inputs)):
+        raise InputError(
+            f"{name}: X or X_test holds numbers too large to be normalised; divide each feature "
+            "by its range first"
+        )
+    labels = [y.astype(np.int64)[np.newaxis] for y in (Y, Y_test)]
+    if labels[0].min() == labels[0].max():
+        raise InputError(f"{name}: every training example has label {labels[0].min()}; need two")
+    return Data(name, np.ascontiguousarray(inputs[0]), labels[0], inputs[1].copy(), labels[1])

@@ -1,0 +1,77 @@
+"""The picture of `gpuopt train`: loss against step and against time."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from gpuopt.errors import InputError
+from gpuopt.training.run import Result
+from gpuopt.training.settings import TITLES
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart; dashes help in print
+STYLES = {
+    "sgd": ("#000000", "-"),
+    "momentum": ("#0072B2", (0, (6, 1.5))),
+    "rmsprop": ("#D55E00", (0, (3, 1))),
+    "adam": ("#009E73", "-"),
+    "adamw": ("#CC79A7", (0, (1, 1))),
+}
+BETA = 0.9  # of the smoothed curve: about the last 10 steps
+SUFFIXES = (".png", ".pdf", ".svg")
+
+
+def need_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise InputError(
+            f"the plot needs matplotlib ({error}); pip install 'gpuopt[cli]', or give --no-plot"
+        ) from None
+
+
+def smoothed(losses: np.ndarray) -> np.ndarray:
+    """The exponentially weighted geometric mean: on a logarithmic axis, the values' middle."""
+    average, values = 0.0, np.empty(len(losses))
+    for t, loss in enumerate(np.log(losses)):
+        average = BETA * average + (1 - BETA) * loss
+        values[t] = average / (1 - BETA ** (t + 1))
+    return np.exp(values)
+
+
+def draw(results: Mapping[str, Result], title: str, path: Path, kind: str) -> None:
+    """Write the picture to `path`, as a png, pdf or svg (`kind`).
+
+    Steps whose loss is not finite are left out.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        figure = Figure(figsize=(10, 4.6), layout="constrained")
+        left, right = figure.subplots(1, 2, sharey=True)
+        for name, result in results.items():
+            losses = np.array(result.losses)
+            losses[~(np.isfinite(losses) & (losses > 0))] = np.nan
+            steps = np.arange(1, len(losses) + 1)
+            color, dashes = STYLES[name]
+            diverged = ", diverged" * (not np.isfinite(result.loss))
+            label = f"{TITLES[name]} (lr {result.lr:g}{diverged})"
+            for axes, x in ((left, steps), (right, 1e3 * np.array(result.at))):
+                axes.plot(x, losses, color=color, alpha=0.18, linewidth=0.7)
+                axes.plot(
+                    x, smoothed(losses), color=color, linestyle=dashes, linewidth=1.8, label=label
+                )
+        left.set(xlabel="step", ylabel="cost of the mini-batch J (nats)", yscale="log")
+        right.set(xlabel="time, forward and backward pass and step (ms)")
+        for axes in (left, right):
+            axes.grid(alpha=0.25)
+            axes.margins(x=0.02)
+        figure.legend(
+            *left.get_legend_handles_labels(),
+            loc="outside lower center",
+            ncols=len(results) if len(results) < 5 else 3,
+            frameon=False,
+        )
+        figure.suptitle(title, fontsize=11)
+        figure.savefig(path, format=kind, dpi=150)

@@ -1,0 +1,84 @@
+"""Reading the headers of NumPy arrays in compiled code."""
+
+import numpy as np
+import pytest
+
+optional("numba")
+
+from gpuopt.kernels import headers_numba as headers
+
+
+def table(rows):
+    return np.array(rows, np.int64)
+
+
+def look(*arrays):
+    """places, looks and tensors for a tuple of arrays, all of them followed."""
+    looks = [headers.expectation(a) for a in arrays]
+    begins = np.cumsum([0, *map(len, looks)])
+    places = [(k, begins[k], 0, a.nbytes) for k, a in enumerate(arrays)]
+    tensors = np.zeros((len(arrays), 3), np.int64)
+    return table(places), np.concatenate([np.array(x, np.int64) for x in looks]), tensors
+
+
+NOTHING = np.empty((0, 2), np.int64)
+
+
+def test_the_layout_of_objects_is_known_here():
+    assert headers.layout_is_known()
+
+
+def test_addresses_are_followed():
+    first = (np.zeros((2, 3), "f4"), np.zeros(5, "f8"), np.zeros((), "f4"))
+    places, looks, tensors = look(*first)
+    for grads in (first, tuple(a.copy() for a in first), first):
+        assert headers.follow(id(grads), places, looks, NOTHING, tensors)
+        assert tensors[:, 1].tolist() == [a.ctypes.data for a in grads]
+        assert np.all(tensors[:, [0, 2]] == 0)
+
+
+class Sub(np.ndarray):
+    """Not exactly NumPy's array."""
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        np.zeros((3, 2), "f4"),
+        np.zeros((2, 3), "f4", order="F"),
+        np.zeros((2, 6), "f4")[:, ::2],
+        np.zeros((1, 2, 3), "f4"),
+        np.zeros(6, "f4"),
+        np.zeros((2, 3), "i4"),
+        np.zeros((2, 3), ">f4"),
+        np.zeros((2, 3), "f8"),
+        np.zeros((2, 3), "f4").view(Sub),
+        None,
+        1.0,
+        [[0.0] * 3] * 2,
+        "a text that is longer than an array's header is, so that nothing is read past its end",
+    ],
+    ids=lambda x: f"{type(x).__name__}{getattr(x, 'strides', '')}",
+)
+def test_anything_else_is_refused_and_nothing_written(other):
+    good, other_one = np.zeros((2, 3), "f4"), np.zeros(4)
+    places, looks, tensors = look(other_one, good)
+    tensors[:] = 7
+    grads = (np.zeros(4), other)
+    assert not headers.follow(id(grads), places, looks, NOTHING, tensors)
+    assert np.all(tensors == 7)
+
+
+def test_a_gradient_in_memory_that_is_written_is_refused():
+    w = np.zeros(30)
+    start = w.ctypes.data
+    written = table([(start, start + 80), (start + 160, start + 200)])
+    places, looks, tensors = look(w[10:14])
+    for k in range(27):
+        grads = (w[k : k + 4],)
+        refused = k < 10 or 16 < k < 25
+        tensors[:] = 0
+        assert headers.follow(id(grads), places, looks, written, tensors) != refused
+    at_home = (w[:4],)
+    tensors[0, 1] = w.ctypes.data
+    assert headers.follow(id(at_home), places, looks, written, tensors), "checked by the plan"

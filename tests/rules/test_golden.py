@@ -1,0 +1,106 @@
+"""The first two steps of each rule, worked out by hand: lr = 0.1 and p = 1 throughout.
+
+Two gradients are 0.5 and -0.25 unless a case says otherwise.
+"""
+
+import numpy as np
+import pytest
+
+import gpuopt
+from gpuopt import rules
+
+G = (0.5, -0.25)
+HALF = {"betas": (0.5, 0.75), "eps": 0.25}
+ROOT = {"alpha": 0.75, "eps": 0.25}
+
+# rule, gradients, p after each of two steps
+CASES = [
+    # p = 1 - 0.1 0.5;  p = 0.95 + 0.1 0.25
+    (rules.SGD(), G, (0.95, 0.975)),
+    # p = 1 + 0.1 0.5;  p = 1.05 - 0.1 0.25
+    (rules.SGD(maximize=True), G, (1.05, 1.025)),
+    # g = 0.5 + 0.5 1 = 1;  g = -0.25 + 0.5 0.9 = 0.2
+    (rules.SGD(weight_decay=0.5), G, (0.9, 0.88)),
+    # decay has the gradient's sign also when maximizing: g = -0.5 + 0.5 = 0;  g = 0.25 + 0.5 = 0.75
+    (rules.SGD(weight_decay=0.5, maximize=True), G, (1.0, 0.925)),
+    # b = 0.5, not damped;  b = 0.9 0.5 + (1 - 0.5) (-0.25) = 0.325
+    (rules.SGD(momentum=0.9, dampening=0.5), G, (0.95, 0.9175)),
+    # b = 0.5, step 0.5 + 0.9 0.5 = 0.95;  b = 0.45 - 0.25 = 0.2, step -0.25 + 0.9 0.2 = -0.07
+    (rules.SGD(momentum=0.9, nesterov=True), G, (0.905, 0.912)),
+    # v = 0.1 0.5 = 0.05;  v = 0.9 0.05 - 0.1 0.25 = 0.02
+    (rules.Momentum(), G, (0.995, 0.993)),
+    # v = 0.5;  v = 0.9 0.5 - 0.25 = 0.2
+    (rules.Momentum(ewma=False), G, (0.95, 0.93)),
+    # step 0.9 0.05 + 0.1 0.5 = 0.095;  0.9 0.02 - 0.1 0.25 = -0.007
+    (rules.Momentum(nesterov=True), G, (0.9905, 0.9912)),
+    # step 0.9 0.5 + 0.5 = 0.95;  0.9 0.2 - 0.25 = -0.07
+    (rules.Momentum(ewma=False, nesterov=True), G, (0.905, 0.912)),
+    # 0.05 / (1 - 0.9) = 0.5;  0.02 / (1 - 0.81) = 2 / 19
+    (rules.Momentum(bias_correction=True), G, (0.95, 0.939473684210526)),
+    # 0.095 / (1 - 0.81) = 0.5;  -0.007 / (1 - 0.729) = -7 / 271
+    (rules.Momentum(nesterov=True, bias_correction=True), G, (0.95, 0.952583025830258)),
+    # g = 1, v = 0.1;  g = -0.25 + 0.5 0.99 = 0.245, v = 0.09 + 0.0245 = 0.1145
+    (rules.Momentum(weight_decay=0.5), G, (0.99, 0.97855)),
+    # v = 0.25 0.25 = 0.0625, root 0.25 + 0.25 = 0.5;  v = 0.75 0.0625 + 0.25 0.0625 = 0.0625
+    (rules.RMSprop(**ROOT), G, (0.9, 0.95)),
+    # sqrt(0.0625 + 0.25) = 0.559016994374947 both times
+    (rules.RMSprop(**ROOT, eps_inside_sqrt=True), G, (0.910557280900008, 0.955278640450004)),
+    # m = 0.125, sqrt(0.0625 - 0.015625) + 0.25 = 0.466506350946110;
+    # m = 0.75 0.125 - 0.25 0.25 = 0.03125, sqrt(0.0625 - 0.0009765625) + 0.25 = 0.498039185412305
+    (rules.RMSprop(**ROOT, centered=True), G, (0.892820323027551, 0.943017176472533)),
+    # b = 0.5 / 0.5 = 1;  b = 0.5 1 - 0.25 / 0.5 = 0
+    (rules.RMSprop(**ROOT, momentum=0.5), G, (0.9, 0.9)),
+    # g = 1, v = 0.25, step 1 / 0.75;  g = -0.25 + 0.433333 = 0.183333, v = 0.195902777777778,
+    # step 0.183333 / (0.442609057496317 + 0.25) = 0.264699589687806
+    (rules.RMSprop(**ROOT, weight_decay=0.5), G, (0.866666666666667, 0.840196707697886)),
+    # m = 0.25, v = 0.0625, hats 0.5 and 0.25, step 0.5 / 0.75;
+    # m = 0.625, v = 0.296875, hats 0.833333 and 0.678571,
+    # step 0.833333 / (0.823754471047914 + 0.25)
+    (rules.Adam(**HALF), (0.5, 1.0), (0.933333333333333, 0.855724032901732)),
+    # g = 1, hats 1 and 1, step 1 / 1.25;  g = 0.25 + 0.5 0.92 = 0.71, m = 0.605, v = 0.313525
+    (rules.Adam(**HALF, weight_decay=0.5), (0.5, 0.25), (0.92, 0.846435216677437)),
+    # second step: m = 0.125, v = 0.046875, hats 1/6 and 3/28
+    (rules.Adam(**HALF), (0.5, 0.0), (0.933333333333333, 0.904464648134511)),
+    # the same with v_max = 0.0625 kept, whose hat is 1/7
+    (rules.Adam(**HALF, amsgrad=True), (0.5, 0.0), (0.933333333333333, 0.906792553746234)),
+    # 1 - 0.1 0.5 1 - 0.1;  0.85 - 0.1 0.5 0.85 - 0.1 (a constant gradient steps by lr)
+    (rules.AdamW(weight_decay=0.5, eps=0.0), (3.0, 3.0), (0.85, 0.7075)),
+    # the same uphill
+    (rules.AdamW(weight_decay=0.5, eps=0.0, maximize=True), (3.0, 3.0), (1.05, 1.0975)),
+]
+
+
+@pytest.mark.parametrize(("rule", "grads", "expected"), CASES, ids=lambda x: str(x)[:60])
+def test_two_steps(backend, rule, grads, expected):
+    p = np.ones(1, "f4")
+    opt = gpuopt.Optimizer(backend.asarray(p), rule, lr=0.1, backend=backend.name)
+    for g, q in zip(grads, expected, strict=True):
+        opt.step(backend.asarray(np.full(1, g, "f4")))
+        np.testing.assert_allclose(p[0], q, rtol=3e-7)
+
+
+@pytest.mark.parametrize("rule", rules.ALL)
+def test_every_rule_has_golden_numbers(rule):
+    assert any(type(x) is rule for x, _, _ in CASES)
+
+
+def test_the_constructors_pass_every_argument():
+    """Each under its own name: a value no other argument has."""
+    given = {
+        gpuopt.SGD: {"momentum": 0.5, "dampening": 0.25, "weight_decay": 0.125, "maximize": True},
+        gpuopt.Momentum: {"beta": 0.5, "ewma": False, "nesterov": True, "weight_decay": 0.125},
+        gpuopt.RMSprop: {"alpha": 0.5, "eps": 0.25, "eps_inside_sqrt": True, "momentum": 0.75}
+        | {"centered": True, "weight_decay": 0.125, "maximize": True},
+        gpuopt.Adam: {"betas": (0.5, 0.25), "eps": 0.75, "weight_decay": 0.125, "amsgrad": True},
+        gpuopt.AdamW: {"betas": (0.5, 0.25), "eps": 0.75, "weight_decay": 0.125, "maximize": True},
+    }
+    for make, options in given.items():
+        opt = make(np.ones(2), lr=0.3, backend="numpy", **options)
+        expected = getattr(rules, make.__name__)(**options)
+        assert (opt.rule, opt.lr) == (expected, 0.3)
+        if make is not gpuopt.Momentum:
+            assert make(np.ones(2), backend="numpy").rule == getattr(rules, make.__name__)()
+    nesterov = gpuopt.SGD(np.ones(2), momentum=0.9, nesterov=True, backend="numpy").rule
+    assert nesterov == rules.SGD(momentum=0.9, nesterov=True)
+    biased = gpuopt.Momentum(np.ones(2), 0.1, bias_correction=True, maximize=True, backend="numpy")
+    assert biased.rule == rules.Momentum(bias_correction=True, maximize=True)

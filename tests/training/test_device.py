@@ -1,0 +1,70 @@
+"""Where training computes. A few lines stand in for CuPy; tests/gpu has the real one."""
+
+import sys
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+
+from gpuopt import backends
+from gpuopt.errors import InputError
+from gpuopt.training import device, network
+
+
+@pytest.fixture
+def two_gpus(monkeypatch):
+    """CuPy with two GPUs, as far as `device` looks; `used` is the current one."""
+    cupy = ModuleType("cupy")
+    cupy.used = None
+    cupy.array = np.array
+    cupy.cuda = SimpleNamespace(
+        runtime=SimpleNamespace(
+            getDeviceCount=lambda: 2, getDeviceProperties=lambda i: {"name": b"GPU %d" % i}
+        ),
+        Device=lambda i: SimpleNamespace(use=lambda: setattr(cupy, "used", i)),
+        get_current_stream=lambda: SimpleNamespace(synchronize=lambda: None),
+    )
+    monkeypatch.setitem(sys.modules, "cupy", cupy)
+    monkeypatch.setattr(backends, "unavailable", lambda name: None)
+    return cupy
+
+
+@pytest.mark.parametrize(
+    ("asked", "backend", "name", "used"),
+    [
+        ("auto", None, "cuda:0 (GPU 0)", 0),
+        ("cuda", None, "cuda:0 (GPU 0)", 0),
+        ("cuda:1", None, "cuda:1 (GPU 1)", 1),
+        ("cuda:1", "cupy", "cuda:1 (GPU 1)", 1),
+        ("auto", "cupy", "cuda:0 (GPU 0)", 0),
+        ("auto", "numpy", "cpu", None),
+        ("cpu", None, "cpu", None),
+    ],
+)
+def test_the_device_and_backend_asked_for(asked, backend, name, used, two_gpus):
+    assert device.choose(asked, backend).name == name
+    assert two_gpus.used == used
+
+
+@pytest.mark.parametrize(
+    ("asked", "backend", "words"),
+    [
+        ("cuda:2", None, "there are 2 GPUs"),
+        ("cpu", "cupy", "cupy does not run on cpu; there is numba, numpy"),
+        ("cuda:x", None, "must be auto, cpu, cuda"),
+    ],
+)
+def test_a_device_that_is_not_there(asked, backend, words, two_gpus):
+    with pytest.raises(InputError, match=words):
+        device.choose(asked, backend)
+
+
+def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
+    monkeypatch.setattr(backends, "unavailable", lambda name: "none" if name == "cupy" else None)
+    assert device.choose("auto", None).name == "cpu"
+
+
+def test_array_code_runs_in_the_module_of_its_arrays(two_gpus):
+    array = type("ndarray", (), {"__module__": "cupy._core.core"})()
+    assert network.array_module(array) is two_gpus
+    assert network.array_module(np.ones(1)) is np

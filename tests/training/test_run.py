@@ -1,0 +1,99 @@
+"""Training on the digits: accuracy, falling losses, the same numbers twice."""
+
+import json
+
+import numpy as np
+import pytest
+
+from gpuopt.cli import main
+from gpuopt.training import data, device, run
+from gpuopt.training.settings import DEFAULT_LR, Settings
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """What `gpuopt train` writes with its defaults on the CPU."""
+    folder = tmp_path_factory.mktemp("train")
+    paths = folder / "curve.png", folder / "run.json"
+    args = ["train", "--device", "cpu", "--plot", str(paths[0]), "--json", str(paths[1])]
+    assert main(args) == 0
+    return paths
+
+
+@pytest.fixture(scope="module")
+def report(output):
+    return json.loads(output[1].read_text())
+
+
+def test_adam_reads_the_digits(report):
+    assert report["optimizers"]["adam"]["accuracy"] >= 0.96
+
+
+def test_all_four_losses_fall(report):
+    runs = report["optimizers"]
+    assert list(runs) == ["sgd", "momentum", "rmsprop", "adam"]
+    for result in runs.values():
+        assert result["loss"] < 0.02 * result["loss_before"]
+        assert np.mean(result["losses"][-20:]) < 0.05 * result["losses"][0]
+
+
+def test_all_start_from_the_same_parameters_and_the_same_batch(report):
+    runs = list(report["optimizers"].values())
+    assert len({result["loss_before"] for result in runs}) == 1
+    assert len({result["losses"][0] for result in runs}) == 1
+    assert len({result["losses"][1] for result in runs}) == len(runs)
+
+
+def test_the_json_says_how_to_repeat_the_run(report):
+    assert report["settings"]["batch_size"] == 64
+    assert report["device"] == "cpu"
+    assert report["versions"]["gpuopt"]
+    adam = report["optimizers"]["adam"]
+    assert adam["rule"].startswith("Adam(betas=(0.9, 0.999)")
+    assert len(adam["losses"]) == len(adam["at"]) == 20 * 23
+    assert adam["at"] == sorted(adam["at"])
+    assert 0 < adam["seconds_in_optimizer"] < adam["seconds"] == adam["at"][-1]
+
+
+def test_the_picture_is_a_png_of_two_panels(output):
+    from matplotlib.image import imread
+
+    height, width, _ = imread(output[0]).shape
+    assert width > 2 * height > 1000
+
+
+def short(**changes):
+    settings = Settings(**{"lr": DEFAULT_LR, "epochs": 1, "hidden": (16,), **changes})
+    examples = data.digits(run.stream(settings, run.SPLIT))
+    return run.train("adam", examples, settings, device.cpu(), "numpy").losses
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    assert short() == short()
+    assert short() != short(seed=1)
+
+
+def test_l2_changes_the_cost():
+    assert short(l2=1.0)[0] > short()[0]
+
+
+def test_every_example_is_seen_once_in_an_epoch(monkeypatch):
+    seen = []
+    real = run.cost_and_gradients
+
+    def spy(params, X, Y, l2=0.0):
+        seen.append(X.shape[1])
+        return real(params, X, Y, l2)
+
+    monkeypatch.setattr(run, "cost_and_gradients", spy)
+    monkeypatch.setattr(run, "warm_up", lambda *args: None)
+    short(batch_size=100)
+    assert seen == [100] * 14 + [38]
+
+
+def test_a_run_that_diverges_is_reported_and_no_crash(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    args = "train --device cpu --optimizer sgd,adamw --lr 1e30 --epochs 1 --json out.json"
+    assert main(args.split()) == 0
+    assert "diverged" in capsys.readouterr().out
+    assert None in json.loads((tmp_path / "out.json").read_text())["optimizers"]["sgd"]["losses"]

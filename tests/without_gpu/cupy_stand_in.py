@@ -1,0 +1,227 @@
+"""A stand-in for CuPy on a machine without a GPU: just what gpuopt/backends/cupy.py uses of it.
+
+"Device" memory is the CPU's, kernels are compiled by g++ behind shim.h and run at once, and
+everything that would cost time on a GPU is written down in `events`. Like CuPy's, an array here is
+no NumPy array and does not turn into one by itself.
+"""
+
+import contextlib
+import ctypes
+import sys
+from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tests.without_gpu import host_compiler
+
+DEVICES, MULTIPROCESSORS = 2, 3
+
+
+class Event(NamedTuple):
+    """kind: "compile", "allocate", "upload" or "launch"; amount: bytes, or blocks of a launch."""
+
+    kind: str
+    amount: int
+    device: int
+    stream: int
+
+
+events: list[Event] = []
+current = SimpleNamespace(device=0, stream=0)
+
+
+def note(kind: str, amount: int) -> None:
+    events.append(Event(kind, amount, current.device, current.stream))
+
+
+class CUDARuntimeError(RuntimeError):
+    pass
+
+
+class Device:
+    def __init__(self, id: int = 0) -> None:
+        self.id = id
+        self.attributes = {"MultiProcessorCount": MULTIPROCESSORS}
+        self.entered: list[int] = []
+
+    def __enter__(self) -> "Device":
+        self.entered.append(current.device)
+        current.device = self.id
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        current.device = self.entered.pop()
+
+
+class Stream:
+    def __init__(self, ptr: int) -> None:
+        self.ptr = ptr
+
+    def __enter__(self) -> "Stream":
+        self.before, current.stream = current.stream, self.ptr
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        current.stream = self.before
+
+
+class MemoryPointer:
+    def __init__(self, ptr: int, size: int) -> None:
+        self.ptr, self.size = ptr, size
+
+    def copy_from_host_async(self, mem: int, size: int, stream: None = None) -> None:
+        assert size <= self.size, "an upload past the end of its buffer"
+        ctypes.memmove(self.ptr, mem, size)
+        note("upload", size)
+
+
+class ndarray:
+    """A NumPy array that says it lies on a device."""
+
+    def __init__(self, host: np.ndarray, device: int | None = None) -> None:
+        self.host = host
+        self.device = Device(current.device if device is None else device)
+
+    shape = property(lambda self: self.host.shape)
+    strides = property(lambda self: self.host.strides)
+    dtype = property(lambda self: self.host.dtype)
+    size = property(lambda self: self.host.size)
+    ndim = property(lambda self: self.host.ndim)
+    nbytes = property(lambda self: self.host.nbytes)
+    T = property(lambda self: ndarray(self.host.T, self.device.id))
+
+    @property
+    def data(self) -> MemoryPointer:
+        return MemoryPointer(self.host.ctypes.data, self.host.nbytes)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        about = dict(self.host.__array_interface__)
+        return {key: about[key] for key in ("shape", "typestr", "data", "strides", "version")}
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 2, self.device.id
+
+    def __array__(self, *args: Any, **kwargs: Any) -> None:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Use .get()")
+
+    def __getitem__(self, index: Any) -> "ndarray":
+        view = self.host[(*index, ...) if isinstance(index, tuple) else (index, ...)]
+        return ndarray(view, self.device.id)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        if isinstance(value, np.ndarray) and value.ndim:
+            raise TypeError("Unsupported type <class 'numpy.ndarray'>")
+        self.host[index] = value.host if isinstance(value, ndarray) else value
+
+    def get(self) -> np.ndarray:
+        return self.host.copy()
+
+    def copy(self, order: str = "C") -> "ndarray":
+        new = zeros_like(self, self.dtype, order)
+        new.host[...] = self.host
+        return new
+
+
+def empty(shape: Any, dtype: Any = float, like: np.ndarray | None = None) -> ndarray:
+    """New memory at a multiple of 512 bytes, as CuPy's is, filled with rubbish."""
+    mould = np.empty(0 if like is None else 1, "u1")
+    strides = None
+    if like is not None:
+        mould = np.empty_like(like, dtype=dtype, order="K", subok=False)
+        shape, strides = mould.shape, mould.strides
+    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    note("allocate", size)
+    raw = np.full(size + 512, 0xA5, np.uint8)
+    start = -raw.ctypes.data % 512
+    return ndarray(np.ndarray(shape, dtype, raw[start : start + size].data, 0, strides))
+
+
+def zeros_like(a: ndarray, dtype: Any, order: str = "K") -> ndarray:
+    new = empty(a.shape, dtype, a.host if order == "K" else None)
+    new.host[...] = 0
+    return new
+
+
+def asarray(a: Any) -> ndarray:
+    if isinstance(a, ndarray):
+        return a
+    if hasattr(a, "__cuda_array_interface__"):
+        owner = SimpleNamespace(__array_interface__=a.__cuda_array_interface__, owner=a)
+        return ndarray(np.asarray(owner))
+    new = empty(np.shape(a), np.asarray(a).dtype)
+    new.host[...] = a
+    note("upload", new.nbytes)
+    return new
+
+
+def from_dlpack(a: Any) -> ndarray:
+    """`__dlpack__` of the tensors in these tests gives a NumPy array in place of a capsule."""
+    return ndarray(a.__dlpack__(stream=current.stream), a.__dlpack_device__()[1])
+
+
+class RawModule:
+    def __init__(self, *, code: str, options: tuple[str, ...]) -> None:
+        assert options == ("--std=c++17",)
+        self.code = code
+
+    def get_function(self, name: str) -> "RawKernel":
+        note("compile", len(self.code))
+        return RawKernel(host_compiler.compiled(self.code, name))
+
+
+class RawKernel:
+    def __init__(self, library: ctypes.CDLL) -> None:
+        self.library = library
+
+    def __call__(self, grid: tuple[int], block: tuple[int], args: tuple[Any, ...]) -> None:
+        values: list[Any] = []
+        for a in args:
+            if isinstance(a, ndarray):
+                assert a.device.id == current.device, "a launch on a device that has not the array"
+                values.append(ctypes.c_void_p(a.data.ptr))
+            else:
+                assert isinstance(a, np.int64), "pass integers as numpy.int64"
+                values.append(ctypes.c_int64(int(a)))
+        note("launch", grid[0])
+        host_compiler.launch(self.library, grid[0], block[0], values)
+
+
+def module() -> ModuleType:
+    """A module that can stand in sys.modules as `cupy`."""
+    cupy = ModuleType("cupy")
+    names = (ndarray, empty, zeros_like, asarray, from_dlpack, RawModule)
+    vars(cupy).update({x.__name__: x for x in names})
+    vars(cupy).update(asnumpy=lambda a: a.get(), events=events)
+    runtime = SimpleNamespace(
+        driverGetVersion=lambda: 12090,
+        getDeviceCount=lambda: DEVICES,
+        CUDARuntimeError=CUDARuntimeError,
+    )
+    vars(cupy)["cuda"] = SimpleNamespace(Device=Device, Stream=Stream, runtime=runtime)
+    return cupy
+
+
+@contextlib.contextmanager
+def installed(cupy: ModuleType | None) -> Iterator[Any]:
+    """`cupy` in place of the real one (None: as if it were not installed), and a fresh backend."""
+    from gpuopt import backends
+
+    names = [x for x in sys.modules if x.partition(".")[0] == "cupy"] + ["gpuopt.backends.cupy"]
+    before = {name: sys.modules.pop(name, None) for name in names}
+    real = getattr(backends, "cupy", None)
+    sys.modules["cupy"] = cupy  # type: ignore[assignment]
+    backends.load.cache_clear()
+    events.clear()
+    try:
+        yield cupy
+    finally:
+        for name in [x for x in sys.modules if x.partition(".")[0] == "cupy"]:
+            del sys.modules[name]
+        sys.modules.pop("gpuopt.backends.cupy", None)
+        sys.modules.update({name: x for name, x in before.items() if x is not None})
+        if real is not None:
+            backends.cupy = real  # type: ignore[attr-defined]
+        backends.load.cache_clear()
