@@ -105,7 +105,7 @@ class _Recorder:
         return float(value)
 
     def check_truths(self, op: str, operands: tuple[str | float, ...]) -> None:
-        """NumPy, Python and C++ differ on truth values as numbers and on numbers as truth values."""
+        """NumPy, Python and C++ differ on truths as numbers and on numbers as truths."""
         logic = op in LOGIC.values()
         for x in operands:
             if logic and x not in self.truths:

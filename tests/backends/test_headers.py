@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 
+from tests.optional import optional
+
 optional("numba")
 
-from gpuopt.kernels import headers_numba as headers
+from gpuopt.kernels import headers_numba as headers  # noqa: E402 - needs Numba
 
 
 def table(rows):
@@ -48,6 +50,7 @@ class Sub(np.ndarray):
         np.zeros((2, 3), "f4", order="F"),
         np.zeros((2, 6), "f4")[:, ::2],
         np.zeros((1, 2, 3), "f4"),
+        np.zeros((2, 3, 1), "f4"),
         np.zeros(6, "f4"),
         np.zeros((2, 3), "i4"),
         np.zeros((2, 3), ">f4"),

@@ -93,6 +93,24 @@ def test_the_gradients_order_may_change_between_steps(backend):
     near(p, expected)
 
 
+@pytest.mark.parametrize("shape", [(97, 205), (7, 6001), (6001, 7), (20, 30, 50)])
+def test_large_arrays_in_different_orders(backend, shape):
+    """Cut into several chunks, in the middle of their rows, after a parameter of odd size."""
+    rng = np.random.default_rng(8)
+    first, p = np.ones(1237, "f4"), rng.normal(size=shape).astype("f4")
+    g = np.array(rng.normal(size=shape), "f4", order="F")
+    views = [np.zeros((*shape, 2), "f4")[..., 1], np.zeros(shape[::-1], "f4").T, p]
+    expected = contiguous_run(p, [g], "f4")
+    params = [first]
+    for view in views:
+        view[...] = p
+        params.append(view)
+    opt = gpuopt.Adam([backend.asarray(x) for x in params], backend=backend.name, **OPTIONS)
+    opt.step([backend.asarray(x) for x in (np.ones_like(first), g, np.array(g, order="C"), g)])
+    for view in views:
+        near(view, expected)
+
+
 def test_a_broadcast_gradient_is_read(backend):
     p, g = np.ones((5, 6), "f4"), np.broadcast_to(np.arange(1, 7, dtype="f4"), (5, 6))
     expected = contiguous_run(p, [g], "f4")

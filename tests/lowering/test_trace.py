@@ -207,6 +207,29 @@ def test_a_users_rule_is_the_same_everywhere(backend):
     assert np.all(np.isfinite(np.delete(p, 1)))
 
 
+def test_nan_and_signs_in_every_function(backend):
+    """As numpy does: NaN if either is NaN, sign(NaN) is NaN, comparisons with NaN are false."""
+    values = np.array([np.nan, -np.inf, -2, -0.0, 0.0, 0.5, np.inf], "f4")
+    p, g = (x.ravel().copy() for x in np.meshgrid(values, values))
+    formulas = [
+        lambda a, b: np.maximum(a, b),
+        lambda a, b: np.minimum(a, b),
+        lambda a, b: np.sign(a) + 0.0 * np.sign(b),
+        lambda a, b: np.abs(a) * np.sqrt(np.abs(b)),
+        lambda a, b: np.where(np.logical_and(a < b, a != 0), 1.0, np.where(a >= b, 2.0, 3.0)),
+        lambda a, b: np.where(np.logical_not(a == b), a / b, -a),
+        lambda a, b: np.where(np.logical_or(a > b, b <= 0), a**3, 0.25),
+    ]
+    for formula in formulas:
+        with np.errstate(all="ignore"):
+            expected = formula(p, g)
+        q = p.copy()
+        rule = rule_of(lambda p, g, s, formula=formula: formula(p, g))
+        opt = gpuopt.Optimizer(backend.asarray(q), rule, lr=1, backend=backend.name)
+        opt.step(backend.asarray(g))
+        np.testing.assert_array_equal(q, expected)
+
+
 def test_only_numpy_runs_a_formula_that_cannot_be_lowered():
     rule = rule_of(lambda p, g, s: p - s.lr * np.tanh(g))
     p = np.zeros(3)

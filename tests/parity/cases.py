@@ -47,19 +47,18 @@ def every(cls: type) -> list[rules.Rule]:
 
 
 def chosen(cls: type) -> list[rules.Rule]:
-    """The fewest combinations in which each switch is on somewhere, since each may be compiled:
-    none, one at a time (with what it needs; maximize only with others), and as many as go together.
-    """
+    """Few combinations, since each may be compiled: none, as many as go together, and what is
+    missing then. `tests/rules/test_golden.py` runs each switch alone."""
     tried, everything = switches(cls), every(cls)
 
     def on(rule: rules.Rule) -> int:
         return sum(getattr(rule, name) != values[0] for name, values in tried.items())
 
-    picked = [min(everything, key=on)]
+    picked = [min(everything, key=on), fullest(cls)]
     for name, (_, value) in tried.items():
-        if name != "maximize":
+        if all(getattr(rule, name) != value for rule in picked):
             picked.append(min((r for r in everything if getattr(r, name) == value), key=on))
-    return list(dict.fromkeys([*picked, fullest(cls)]))
+    return picked
 
 
 def fullest(cls: type) -> rules.Rule:
