@@ -10,16 +10,21 @@ from numba import njit, prange
 Timings = dict[str, list[float]]
 
 
-def interleave(candidates: dict[str, Callable[[], object]], rounds: int, each: int = 3) -> Timings:
+SETTLE = 0.05  # seconds that a candidate runs untimed at the start of its turn
+
+
+def interleave(candidates: dict[str, Callable[[], object]], rounds: int, each: int) -> Timings:
     """Seconds of each candidate, `rounds` times `each`, taking turns.
 
-    A turn begins with an untimed run: the candidate before has left its own data in the caches, and
-    its threads spin for a while, waiting for more. The first round is not counted.
+    A turn begins untimed: the candidate before has left its own data in the caches, and its threads
+    spin for up to 20 ms, waiting for more. The first round is not counted.
     """
     seconds: Timings = {name: [] for name in candidates}
     for round_ in range(rounds + 1):
         for name, run in candidates.items():
-            run()
+            start = time.perf_counter()
+            while time.perf_counter() - start < SETTLE:
+                run()
             turn = [_timed(run) for _ in range(each)]
             seconds[name] += turn if round_ else []
     return seconds

@@ -2,7 +2,7 @@
 
 from gpuopt import rules
 from gpuopt.backends.base import BackendError
-from gpuopt.lowering.trace import LoweringError
+from gpuopt.lowering.program import LoweringError
 from gpuopt.minibatch import minibatches
 from gpuopt.optimizer import Optimizer
 from gpuopt.optimizers import SGD, Adam, AdamW, Momentum, RMSprop

@@ -64,8 +64,9 @@ def set_groups(opt: "Optimizer", changes: list[tuple[Rule, float | None]]) -> No
     """Groups that follow the optimizer's learning rate go on doing so, if they were saved alike."""
     groups = list(zip(opt.param_groups, changes, strict=True))
     followed = {lr for group, (_, lr) in groups if group.follows}
-    if len(followed) == 1 and followed != {None}:
-        opt.lr = followed.pop()
+    for lr in followed:
+        if lr is not None and len(followed) == 1:
+            opt.lr = lr
     for group, (rule, lr) in groups:
         group.rule = rule
         if lr is not None and group.lr != lr:

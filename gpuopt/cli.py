@@ -18,9 +18,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     0: done. 1: a check failed. 2: what was given cannot be used; one line on stderr says why.
     130: interrupted. Other exceptions are bugs, and pass through.
     """
-    # A thread that has finished its share of a sweep should sleep, not spin: spinning takes the
-    # cores from the threads of the matrix products. Read when Numba loads OpenMP.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
     try:
         code = run(arguments)

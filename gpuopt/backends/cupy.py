@@ -22,7 +22,8 @@ from gpuopt.backends.memory import Memory
 from gpuopt.backends.tables import chunks_of, tables
 from gpuopt.kernels.launch import BLOCK, chunk_length, grid  # pyright: ignore
 from gpuopt.lowering.cuda import module
-from gpuopt.lowering.trace import Program, trace
+from gpuopt.lowering.program import Program
+from gpuopt.lowering.trace import trace
 from gpuopt.rules.base import Rule
 
 try:

@@ -6,9 +6,11 @@ hash of its text, so an edited formula is another file.
 """
 
 import functools
+import os
 from collections.abc import Hashable
 from typing import Any
 
+import numba
 import numpy as np
 from numba.core import config
 
@@ -18,11 +20,14 @@ from gpuopt.backends.host import HostBackend
 from gpuopt.backends.memory import Memory
 from gpuopt.backends.tables import shares, tables
 from gpuopt.kernels import headers_numba as headers  # pyright: ignore
+from gpuopt.lowering.program import Program
 from gpuopt.lowering.python import module
-from gpuopt.lowering.trace import Program, trace
+from gpuopt.lowering.trace import trace
 from gpuopt.rules.base import Rule
 
-UNIT = 4096  # elements: the least that a thread is woken for; docs/decisions.md
+UNIT = 4096  # elements: shares are whole multiples of it
+SPINS = "300"  # of a thread before it sleeps: about 16 us; docs/decisions.md
+ALONE = 65_536  # elements up to which the calling thread does all; docs/decisions.md
 
 
 class NumbaBackend(HostBackend):
@@ -43,6 +48,24 @@ def sweep_of(program: Program, real: str, storage: tuple[str, ...]) -> Any:
 
 
 @functools.cache
+def start_threads() -> None:
+    """Start Numba's threads, once, and have them sleep soon when there is nothing to do.
+
+    GNU OpenMP's threads spin for milliseconds after a sweep, on the cores that the next matrix
+    product wants: 50 times slower training was measured. It reads how long when it is loaded; what
+    the user has set stands. Once another library has loaded it, this changes nothing.
+    """
+    chosen = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
+    if not chosen:
+        os.environ["GOMP_SPINCOUNT"] = SPINS
+    try:
+        numba.get_num_threads()
+    finally:
+        if not chosen:
+            del os.environ["GOMP_SPINCOUNT"]
+
+
+@functools.cache
 def headers_are_readable() -> bool:
     return headers.layout_is_known()
 
@@ -52,7 +75,9 @@ class NumbaLaunch(Launch):
         super().__init__(backend, work)
         memories = [[backend.memory(a) for a in arrays] for arrays in work.tensors]
         self.tensors, self.layouts, sizes = tables(memories, work.rows)
-        self.chunks, self.bounds = shares(sizes, config.NUMBA_NUM_THREADS, UNIT)  # pyright: ignore
+        start_threads()
+        threads: int = config.NUMBA_NUM_THREADS  # pyright: ignore
+        self.chunks, self.bounds = shares(sizes, threads if sizes.sum() > ALONE else 1, UNIT)
         storage = tuple(m.as_real.dtype.name for m in memories[0])
         self.sweep = sweep_of(trace(work.rule), self.real.name, storage)
         self.expect([arrays[1] for arrays in work.tensors])

@@ -7,13 +7,15 @@ to float32 and back.
 
 from collections.abc import Hashable
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 
 from gpuopt.backends.base import Launch, Work
 from gpuopt.backends.host import HostBackend, as_real
 from gpuopt.backends.memory import Memory
-from gpuopt.lowering.trace import LoweringError, returned, trace
+from gpuopt.lowering.program import LoweringError
+from gpuopt.lowering.trace import returned, trace
 from gpuopt.rules.base import Rule
 
 BLOCK = 32_768  # elements; docs/decisions.md
@@ -36,7 +38,7 @@ class NumpyLaunch(Launch):
     def __init__(self, backend: NumpyBackend, work: Work) -> None:
         super().__init__(backend, work)
         self.rule = work.rule
-        self.tensors = [[as_real(a) for a in arrays] for arrays in work.tensors]
+        self.tensors: list[list[Any]] = [[as_real(a) for a in arrays] for arrays in work.tensors]
         self.names = tuple(work.rule.scalars(lr=1e-3, t=1))
 
     def move(self, k: int, view: np.ndarray, memory: Memory) -> None:

@@ -3,7 +3,7 @@
 import math
 from importlib import resources
 
-from gpuopt.lowering.trace import Program
+from gpuopt.lowering.program import Program
 
 BEGIN, END = "# --- formula ---\n", "# --- end of formula ---\n"
 

@@ -1,28 +1,29 @@
 """Tracing: run a rule's formula once with symbols and record what it does, as statements."""
 
 import functools
-import keyword
-import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
 
+from gpuopt.lowering.program import LOGIC, LoweringError, Program, Statement, check_names
 from gpuopt.rules.base import Rule
 
-ARITHMETIC = {np.add: "+", np.subtract: "-", np.multiply: "*", np.true_divide: "/"}
-COMPARISON = {
+OPERATIONS: dict[Any, str] = {  # what a formula may call, and its name in a statement
+    np.add: "+",
+    np.subtract: "-",
+    np.multiply: "*",
+    np.true_divide: "/",
     np.less: "<",
     np.less_equal: "<=",
     np.greater: ">",
     np.greater_equal: ">=",
     np.equal: "==",
     np.not_equal: "!=",
-}
-LOGIC = {np.logical_and: "and", np.logical_or: "or", np.logical_not: "not"}
-FUNCTIONS = {
+    np.logical_and: "and",
+    np.logical_or: "or",
+    np.logical_not: "not",
     np.negative: "negative",
     np.sqrt: "sqrt",
     np.absolute: "abs",
@@ -30,54 +31,9 @@ FUNCTIONS = {
     np.maximum: "maximum",
     np.minimum: "minimum",
 }
-OPERATIONS: dict[Any, str] = {**ARITHMETIC, **COMPARISON, **LOGIC, **FUNCTIONS}
-TRUTH = frozenset([*COMPARISON.values(), *LOGIC.values()])
 SUPPORTED = "+ - * / **(small whole powers) < <= > >= == !=, numpy." + ", numpy.".join(
     ["sqrt", "abs", "sign", "maximum", "minimum", "where", "logical_and/or/not"]
 )
-RESERVED = re.compile(  # names that printed code uses, and words that only C++ reserves
-    r"t\d+|s|s_.*|real|k|np|__.*|auto|bool|case|catch|char|const|constexpr|default|delete|do|double"
-    r"|enum|explicit|extern|float|friend|goto|inline|int|long|mutable|namespace|new|operator|private"
-    r"|protected|public|register|short|signed|sizeof|static|struct|switch|template|this|throw"
-    r"|typedef|typename|union|unsigned|using|virtual|void|volatile"
-    r"|abs|aligned|all_aligned|arrays|formula|lane|load|maximum|minimum|place|row|sign|start|store"
-    r"|update|Arrays|Formula|Lanes|N|Pack|Place"
-)
-
-
-class LoweringError(TypeError):
-    """A rule's formula does something that no kernel can be printed for."""
-
-
-@dataclass(frozen=True)
-class Statement:
-    """`name = op(*args)`; an argument is the name of an earlier value or a float literal."""
-
-    name: str
-    op: str
-    args: tuple[str | float, ...]
-
-    @property
-    def is_truth(self) -> bool:
-        """Whether the value is true or false rather than a real number."""
-        return self.op in TRUTH
-
-
-@dataclass(frozen=True)
-class Program:
-    """A traced formula. Two rules with equal programs share one kernel."""
-
-    rule: str
-    arrays: tuple[str, ...]  # "p", "g" and the state, as the formula takes them
-    scalars: tuple[str, ...]
-    statements: tuple[Statement, ...]
-    results: tuple[tuple[str, str | float], ...]  # array name -> the value stored there
-
-    @property
-    def writes(self) -> tuple[bool, ...]:
-        """For every array, whether the sweep stores to it."""
-        targets = dict(self.results)
-        return tuple(name in targets for name in self.arrays)
 
 
 class _Recorder:
@@ -106,7 +62,7 @@ class _Recorder:
 
     def check_truths(self, op: str, operands: tuple[str | float, ...]) -> None:
         """NumPy, Python and C++ differ on truths as numbers and on numbers as truths."""
-        logic = op in LOGIC.values()
+        logic = op in LOGIC
         for x in operands:
             if logic and x not in self.truths:
                 self.fail(f"numpy.logical_{op} of a number (compare it first)")
@@ -212,17 +168,6 @@ def trace(rule: Rule) -> Program:
     recorder.check_truths("return", values)
     stored = zip(("p", *rule.state), values, strict=True)
     return Program(name, arrays, scalars, tuple(recorder.known.values()), tuple(stored))
-
-
-def check_names(rule: str, arrays: tuple[str, ...]) -> None:
-    """State buffers become variables in printed code, so their names must be free there."""
-    for name in arrays:
-        reserved = keyword.iskeyword(name) or RESERVED.fullmatch(name)
-        if not name.isidentifier() or reserved or arrays.count(name) > 1:
-            raise LoweringError(
-                f"rule {rule}: the state buffer name {name!r} is taken, reserved or no identifier; "
-                f"the arrays are {arrays}"
-            )
 
 
 def returned(rule: Rule, results: Any) -> tuple[Any, ...]:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt.rules.base import Rule, ascent, decay_rate, flag, non_negative, normalise, with_l2
+from gpuopt.rules.base import Rule, ascent, decay_rate, flag, non_negative, normalise, plus_decay
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class Adam(Rule):
         return {**moment_scalars(self, lr, t), "weight_decay": self.weight_decay}
 
     def update(self, p: Any, g: Any, *rest: Any) -> Any:
-        s = rest[-1]
-        return adaptive_step(self, p, with_l2(ascent(self, g), p, s), *rest)
+        g = plus_decay(ascent(self, g), rest[-1].weight_decay, p)
+        step, *state = adaptive_step(self, g, *rest)
+        return p - step, *state
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,12 @@ class AdamW(Rule):
         return buffers(self)
 
     def scalars(self, lr: Any, t: Any) -> dict[str, Any]:
-        return {**moment_scalars(self, lr, t), "keep": 1 - lr * self.weight_decay}
+        return {**moment_scalars(self, lr, t), "decay": lr * self.weight_decay}
 
     def update(self, p: Any, g: Any, *rest: Any) -> Any:
-        s = rest[-1]
-        return adaptive_step(self, s.keep * p, ascent(self, g), *rest)
+        step, *state = adaptive_step(self, ascent(self, g), *rest)
+        # not (1 - decay) p - step: float32 rounds 1 - 1e-7 so that a fifth of the decay is lost
+        return p - plus_decay(step, rest[-1].decay, p), *state
 
 
 def pair(name: str, value: Any) -> tuple[float, float]:
@@ -106,13 +108,12 @@ def moment_scalars(rule: Adam | AdamW, lr: Any, t: Any) -> dict[str, Any]:
     }
 
 
-def adaptive_step(rule: Adam | AdamW, p: Any, g: Any, m: Any, v: Any, *rest: Any) -> Any:
-    """Adam's step for a gradient g that already holds what decay it should: (p, m, v[, v_max])."""
+def adaptive_step(rule: Adam | AdamW, g: Any, m: Any, v: Any, *rest: Any) -> tuple[Any, ...]:
+    """What Adam takes from p, for a gradient that holds what decay it should, and the new state."""
     *v_max, s = rest
     m = s.beta1 * m + s.one_minus_beta1 * g
     v = s.beta2 * v + s.one_minus_beta2 * g * g
     if rule.amsgrad:
         v_max = [np.maximum(v_max[0], v)]
     second = v_max[0] if v_max else v
-    p = p - s.step_size * m / (np.sqrt(second) * s.inv_sqrt_c2 + s.eps)
-    return p, m, v, *v_max
+    return s.step_size * m / (np.sqrt(second) * s.inv_sqrt_c2 + s.eps), m, v, *v_max

@@ -96,12 +96,12 @@ def ascent(rule: Any, g: Any) -> Any:
     return -g if rule.maximize else g
 
 
-def with_l2(g: Any, p: Any, s: Any) -> Any:
-    """The gradient of the loss plus (weight_decay / 2) p^2.
+def plus_decay(x: Any, rate: Any, p: Any) -> Any:
+    """x + rate p: the gradient of the loss plus (rate / 2) p^2, or a step that decays p as well.
 
-    Where weight_decay is 0 it is g itself, also for an infinite p; so groups with and without
-    decay share one kernel.
+    Where the rate is 0 it is x itself, also for an infinite p; so groups with and without decay
+    share one kernel.
     """
-    if isinstance(s.weight_decay, np.floating):  # in the NumPy backend: saves four passes over g
-        return g + s.weight_decay * p if s.weight_decay else g
-    return np.where(s.weight_decay == 0, g, g + s.weight_decay * p)
+    if isinstance(rate, np.floating):  # in the NumPy backend: saves four passes over x
+        return x + rate * p if rate else x
+    return np.where(rate == 0, x, x + rate * p)

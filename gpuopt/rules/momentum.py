@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from gpuopt.rules.base import Rule, ascent, decay_rate, flag, non_negative, normalise, with_l2
+from gpuopt.rules.base import Rule, ascent, decay_rate, flag, non_negative, normalise, plus_decay
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Momentum(Rule):
         }
 
     def update(self, p: Any, g: Any, v: Any, s: Any) -> Any:
-        g = with_l2(ascent(self, g), p, s)
+        g = plus_decay(ascent(self, g), s.weight_decay, p)
         v = s.beta * v + s.gain * g
         direction = s.beta * v + s.gain * g if self.nesterov else v
         return p - s.step_size * direction, v

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt.rules.base import Rule, ascent, decay_rate, flag, non_negative, normalise, with_l2
+from gpuopt.rules.base import Rule, ascent, decay_rate, flag, non_negative, normalise, plus_decay
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class RMSprop(Rule):
 
     def update(self, p: Any, g: Any, v: Any, *rest: Any) -> Any:
         *buffers, s = rest
-        g = with_l2(ascent(self, g), p, s)
+        g = plus_decay(ascent(self, g), s.weight_decay, p)
         state = [s.alpha * v + s.one_minus_alpha * g * g]
         variance = state[0]
         if self.centered:

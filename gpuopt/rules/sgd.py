@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt.rules.base import Rule, ascent, flag, non_negative, normalise, real, with_l2
+from gpuopt.rules.base import Rule, ascent, flag, non_negative, normalise, plus_decay, real
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class SGD(Rule):
 
     def update(self, p: Any, g: Any, *rest: Any) -> Any:
         *b, s = rest
-        g = with_l2(ascent(self, g), p, s)
+        g = plus_decay(ascent(self, g), s.weight_decay, p)
         if not b:
             return p - s.lr * g
         b = s.momentum * b[0] + s.undamped * g
