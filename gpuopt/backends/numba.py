@@ -19,7 +19,7 @@ from gpuopt.backends.cache import import_source
 from gpuopt.backends.host import HostBackend
 from gpuopt.backends.memory import Memory
 from gpuopt.backends.tables import shares, tables
-from gpuopt.kernels import headers_numba as headers  # pyright: ignore
+from gpuopt.kernels import headers_numba as headers
 from gpuopt.lowering.program import Program
 from gpuopt.lowering.python import module
 from gpuopt.lowering.trace import trace
