@@ -11,7 +11,7 @@ say() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
 
 say "a fresh virtual environment"
 "${PYTHON:-python3}" -m venv "$venv"
-export PATH="$venv/bin:$PATH"
+export PATH="$venv/bin:$PATH" GPUOPT_CACHE_DIR="$venv/cache"
 pip install -q --upgrade pip
 pip install -q torch==2.13.0 # first and alone: the CPU build, which the later lines then keep
 pip install -q ruff pyright import-linter build

@@ -68,16 +68,17 @@ def follow(grads, places, looks, written, tensors):
     that tuple, where in `looks` it says what the gradient must look like, and the first and
     one-past-last byte that it touches, counted from its address.
     """
+    moved = False
     for k in range(len(places)):
         array = word(grads + TUPLE_ITEMS + 8 * places[k, 0])
         if not matches(array, looks, places[k, 1]):
             return False
         address = word(array + DATA)
-        if address != tensors[k, 1] and touches(
-            address + places[k, 2], address + places[k, 3], written
-        ):
-            return False
-    for k in range(len(places)):
+        if address != tensors[k, 1]:
+            moved = True
+            if touches(address + places[k, 2], address + places[k, 3], written):
+                return False
+    for k in range(len(places) if moved else 0):
         tensors[k, 1] = word(word(grads + TUPLE_ITEMS + 8 * places[k, 0]) + DATA)
     return True
 

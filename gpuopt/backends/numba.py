@@ -25,9 +25,9 @@ from gpuopt.lowering.python import module
 from gpuopt.lowering.trace import trace
 from gpuopt.rules.base import Rule
 
-UNIT = 4096  # elements: shares are whole multiples of it
+LEAST = 32_768  # elements for which another thread is woken; docs/decisions.md
+UNIT = 64  # elements: shares are whole multiples of it
 SPINS = "300"  # of a thread before it sleeps: about 16 us; docs/decisions.md
-ALONE = 65_536  # elements up to which the calling thread does all; docs/decisions.md
 
 
 class NumbaBackend(HostBackend):
@@ -76,8 +76,8 @@ class NumbaLaunch(Launch):
         memories = [[backend.memory(a) for a in arrays] for arrays in work.tensors]
         self.tensors, self.layouts, sizes = tables(memories, work.rows)
         start_threads()
-        threads: int = config.NUMBA_NUM_THREADS  # pyright: ignore
-        self.chunks, self.bounds = shares(sizes, threads if sizes.sum() > ALONE else 1, UNIT)
+        threads = min(config.NUMBA_NUM_THREADS, int(sizes.sum()) // LEAST)  # pyright: ignore
+        self.chunks, self.bounds = shares(sizes, max(threads, 1), UNIT)
         storage = tuple(m.as_real.dtype.name for m in memories[0])
         self.sweep = sweep_of(trace(work.rule), self.real.name, storage)
         self.expect([arrays[1] for arrays in work.tensors])

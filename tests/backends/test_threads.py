@@ -46,7 +46,9 @@ def test_what_the_user_has_set_stands():
     assert "GOMP_SPINCOUNT = '12345'" in openmp_settings("12345")
 
 
-@pytest.mark.parametrize(("size", "alone"), [(backend.ALONE, True), (backend.ALONE + 1, False)])
+@pytest.mark.parametrize(
+    ("size", "alone"), [(2 * backend.LEAST - 1, True), (2 * backend.LEAST, False)]
+)
 def test_small_models_wake_no_other_thread(size, alone, monkeypatch):
     monkeypatch.setattr(backend.config, "NUMBA_NUM_THREADS", 4)
     p = np.ones(size, np.float32)
