@@ -13,6 +13,9 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 FROM python:3.12-slim
 COPY --from=build /wheels /wheels
 RUN pip install --no-cache-dir "$(ls /wheels/gpuopt-*.whl)[cli,cuda12,checkpoint]" && rm -r /wheels
+# Numba's threads: without it Numba falls back to its own, which take turns.
+RUN apt-get update && apt-get install -y --no-install-recommends libgomp1 \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --create-home gpuopt
 USER gpuopt
 WORKDIR /home/gpuopt

@@ -9,8 +9,8 @@ import numpy as np
 
 from gpuopt.backends.base import state_dtype
 from gpuopt.backends.host import as_real
-from gpuopt.groups import Group, fields, learning_rate, with_fields
-from gpuopt.rules.base import Rule
+from gpuopt.groups import Group, Schedule, fields, learning_rate, with_fields
+from gpuopt.rules.base import Rule, check_rule
 
 if TYPE_CHECKING:
     from gpuopt.optimizer import Optimizer, Param
@@ -32,19 +32,22 @@ def description(opt: "Optimizer") -> dict[str, Any]:
     return {
         "rule": type(opt.rule).__name__,
         "step_count": opt.step_count,
+        "lr": "schedule" if callable(opt.lr) else opt.lr,
         "groups": [hyperparameters(group) for group in opt.param_groups],
     }
 
 
 def hyperparameters(group: Group) -> dict[str, Any]:
-    lr = None if callable(group.lr) else group.lr
+    """A group's fields and lr: a number, "schedule", or "common" for the optimizer's own."""
+    lr = "common" if group.follows else "schedule" if callable(group.lr) else group.lr
     return {"lr": lr, **{name: getattr(group.rule, name) for name in fields(group.rule)}}
 
 
 def load_state_dict(opt: "Optimizer", saved: dict[str, Any]) -> None:
     """Check everything, allocate everything, then change the optimizer."""
     try:
-        count, changes = whole(saved["step_count"], "step_count"), checked_groups(opt, saved)
+        count = whole(saved["step_count"], "step_count")
+        common, changes = checked_rate(opt._common, saved["lr"], "lr"), checked_groups(opt, saved)
         states = [checked_state(opt, param, saved["state"]) for param in opt._params]
     except KeyError as error:
         raise KeyError(f"the state to load lacks {error.args[0]!r}") from None
@@ -52,7 +55,13 @@ def load_state_dict(opt: "Optimizer", saved: dict[str, Any]) -> None:
     if unknown:
         raise ValueError(f"the state to load has parameters that are not here: {sorted(unknown)}")
     fresh = [allocated(opt, p, state) for p, (_, state) in zip(opt._params, states, strict=True)]
-    set_groups(opt, changes)
+    opt._common["lr"] = common
+    for group, (rule, lr) in zip(opt.param_groups, changes, strict=True):
+        group.rule = rule
+        if lr is None:
+            group.follow()
+        else:
+            group["lr"] = lr
     for k, (param, (step, _)) in enumerate(zip(opt._params, states, strict=True)):
         param.state = fresh[k]
         opt._steps[k] = step
@@ -60,17 +69,18 @@ def load_state_dict(opt: "Optimizer", saved: dict[str, Any]) -> None:
     opt._plan = None
 
 
-def set_groups(opt: "Optimizer", changes: list[tuple[Rule, float | None]]) -> None:
-    """Groups that follow the optimizer's learning rate go on doing so, if they were saved alike."""
-    groups = list(zip(opt.param_groups, changes, strict=True))
-    followed = {lr for group, (_, lr) in groups if group.follows}
-    for lr in followed:
-        if lr is not None and len(followed) == 1:
-            opt.lr = lr
-    for group, (rule, lr) in groups:
-        group.rule = rule
-        if lr is not None and group.lr != lr:
-            group["lr"] = lr
+def checked_rate(group: Group, saved: Any, what: str) -> float | Schedule:
+    """The learning rate to go on with. A schedule is a function, which is not saved."""
+    if saved == "schedule":
+        if not callable(group.lr):
+            raise ValueError(
+                f"{what} was a schedule when the state was saved, and is {group.lr} here; "
+                "set it to that schedule before loading"
+            )
+        return group.lr
+    if callable(saved):
+        raise TypeError(f"{what} to load must be a number, got {saved!r}")
+    return learning_rate(saved)
 
 
 def allocated(opt: "Optimizer", param: "Param", state: dict[str, Any]) -> dict[str, Any]:
@@ -81,8 +91,10 @@ def allocated(opt: "Optimizer", param: "Param", state: dict[str, Any]) -> dict[s
     return arrays
 
 
-def checked_groups(opt: "Optimizer", saved: dict[str, Any]) -> list[tuple[Rule, float | None]]:
-    """The rule and learning rate (None: keep it) that each group goes on with."""
+def checked_groups(
+    opt: "Optimizer", saved: dict[str, Any]
+) -> list[tuple[Rule, float | Schedule | None]]:
+    """The rule and learning rate (None: the optimizer's) that each group goes on with."""
     name = type(opt.rule).__name__
     if saved["rule"] != name:
         raise ValueError(f"the state to load is of the rule {saved['rule']!r}, not {name!r}")
@@ -91,8 +103,8 @@ def checked_groups(opt: "Optimizer", saved: dict[str, Any]) -> list[tuple[Rule, 
             f"the state to load has {len(saved['groups'])} groups, not {len(opt.param_groups)}"
         )
     changes = []
-    for group, options in zip(opt.param_groups, saved["groups"], strict=True):
-        options = dict(options)
+    for k, (group, options) in enumerate(zip(opt.param_groups, saved["groups"], strict=True)):
+        options = {name: as_tuple(value) for name, value in options.items()}
         lr = options.pop("lr")
         rule = with_fields(group.rule, {x: options.pop(x) for x in fields(group.rule)})
         if options:
@@ -102,8 +114,15 @@ def checked_groups(opt: "Optimizer", saved: dict[str, Any]) -> list[tuple[Rule, 
                 f"the state to load is of {rule}, with buffers {rule.state}; this optimizer has "
                 f"{group.rule}, with {group.rule.state}. Make it with the same flags"
             )
-        changes.append((rule, None if lr is None else learning_rate(lr)))
+        check_rule(rule)
+        follows = lr == "common"
+        changes.append((rule, None if follows else checked_rate(group, lr, f"group {k}'s lr")))
     return changes
+
+
+def as_tuple(value: Any) -> Any:
+    """Lists as tuples, which JSON does not tell apart."""
+    return tuple(map(as_tuple, value)) if isinstance(value, list) else value
 
 
 def checked_state(opt: "Optimizer", param: "Param", saved: dict[str, Any]) -> tuple[int, dict]:
@@ -119,6 +138,8 @@ def checked_state(opt: "Optimizer", param: "Param", saved: dict[str, Any]) -> tu
             f"expected {tuple(names)}"
         )
     for name, values in buffers.items():
+        if not hasattr(values, "dtype"):
+            raise TypeError(f"{name} of {param.label} to load is {values!r}, expected an array")
         if (tuple(values.shape), values.dtype) != expected:
             raise ValueError(
                 f"{name} of {param.label} to load has shape {tuple(values.shape)} and dtype "
@@ -129,9 +150,10 @@ def checked_state(opt: "Optimizer", param: "Param", saved: dict[str, Any]) -> tu
 
 def whole(value: Any, what: str) -> int:
     """`value` as a step count."""
-    if isinstance(value, (int, np.integer)) and value >= 0:
+    is_whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if is_whole and 0 <= value < 2**63:
         return int(value)
-    raise ValueError(f"{what} to load is {value!r}, expected a whole number >= 0")
+    raise ValueError(f"{what} to load is {value!r}, expected a whole number >= 0, below 2^63")
 
 
 def save(opt: "Optimizer", path: Any) -> None:
@@ -146,9 +168,13 @@ def save(opt: "Optimizer", path: Any) -> None:
         for name, array in p.state.items()
     }
     about = {**description(opt), "steps": opt.param_steps}
-    unfinished = Path(f"{path}.tmp")
-    safetensors.save_file(tensors, unfinished, metadata={"gpuopt": json.dumps(about)})
-    os.replace(unfinished, path)
+    metadata = {"gpuopt": json.dumps(about, default=lambda number: number.item())}
+    unfinished = Path(f"{path}.{os.getpid()}.tmp")
+    try:
+        safetensors.save_file(tensors, unfinished, metadata=metadata)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def load(opt: "Optimizer", path: Any) -> None:

@@ -39,7 +39,12 @@ class Group(MutableMapping[str, Any]):
     @property
     def follows(self) -> bool:
         """Whether the learning rate is the optimizer's."""
-        return self._lr is None
+        return self._lr is None or self._common is None
+
+    def follow(self) -> None:
+        """Take the optimizer's learning rate from now on."""
+        if self._common is not None:
+            self._lr = None
 
     def lr_at(self, step: int) -> float:
         """The learning rate of step number `step`, from 1. Raises if a schedule gives no number."""
@@ -108,9 +113,8 @@ Member = tuple[Any, Group]  # an array and its group
 
 def collect(params: Any, common: Group) -> tuple[Structure, list[Group], list[Member]]:
     """Read `params`: its structure, the groups, and each array with its group."""
-    if isinstance(params, Mapping) and "params" in params:
-        params = [params]
-    structure, entries = structure_of(params)
+    lone = isinstance(params, Mapping) and "params" in params
+    structure, entries = structure_of([params] if lone else params)
     if not entries or not all(isinstance(x, Mapping) for x in entries):
         return structure, [common], [(array, common) for array in entries]
     structures, groups, members = [], [], []
@@ -122,7 +126,7 @@ def collect(params: Any, common: Group) -> tuple[Structure, list[Group], list[Me
         structures.append(member)
         groups.append(group)
         members += [(array, group) for array in arrays]
-    return Grouped(structures), groups, members
+    return structures[0] if lone else Grouped(structures), groups, members
 
 
 def read_group(options: Mapping[str, Any], common: Group) -> tuple[Structure, Group, list[Any]]:

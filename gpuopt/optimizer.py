@@ -9,7 +9,7 @@ from gpuopt import backends, checkpoint
 from gpuopt.backends.memory import first_overlap, overlaps_itself
 from gpuopt.groups import Group, Schedule, collect, learning_rate
 from gpuopt.plan import Plan, make_plan
-from gpuopt.rules.base import Rule
+from gpuopt.rules.base import Rule, check_rule
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Optimizer:
         self._structure, self.param_groups, members = collect(params, self._common)
         keys = self._structure.keys
         if len(set(keys)) != len(keys):
-            raise ValueError(f"two groups name a parameter alike: {sorted(keys)}")
+            raise ValueError(f"two parameters have the same name, as text: {sorted(keys)}")
         self._backend = backends.pick([array for array, _ in members], backend)
         self._params = [
             Param(key, array, group) for key, (array, group) in zip(keys, members, strict=True)
@@ -116,8 +116,9 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that a later run needs to go on bit for bit, as copies on the same device.
 
-        Keys: "rule", "step_count", "groups" (hyper-parameters; an lr that is a schedule is None)
-        and "state": for each parameter its "step" and its buffers.
+        Keys: "rule", "step_count", "lr", "groups" (hyper-parameters) and "state": for each
+        parameter its "step" and its buffers. An lr that is a schedule is saved as "schedule" and
+        must be set again before loading; a group that follows the optimizer's has "common".
         """
         return checkpoint.state_dict(self)
 
@@ -133,6 +134,10 @@ class Optimizer:
     def load(self, path: Any) -> None:
         """Read a file that `save` wrote."""
         checkpoint.load(self, path)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles make a plan of their own: a plan holds addresses."""
+        return {**self.__dict__, "_plan": None}
 
     def __repr__(self) -> str:
         count = len(self._params)
@@ -156,16 +161,3 @@ class Optimizer:
                 f"{pair[0]} and {pair[1]} share memory; a step would update it twice. "
                 "Pass each parameter once"
             )
-
-
-def check_rule(rule: Any) -> None:
-    """Rules are compared by their fields, so they must be frozen dataclasses of hashable fields."""
-    if not isinstance(rule, Rule):
-        raise TypeError(f"rule must be a gpuopt.Rule, such as gpuopt.rules.Adam(), got {rule!r}")
-    name = type(rule).__name__
-    if "__dataclass_fields__" not in vars(type(rule)):
-        raise TypeError(f"the class {name} needs @dataclass(frozen=True) above it")
-    try:
-        hash(rule)
-    except TypeError as error:
-        raise TypeError(f"{name}'s fields must be hashable, such as tuples: {error}") from None

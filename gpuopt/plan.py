@@ -21,11 +21,23 @@ class Row(NamedTuple):
 
 
 class Sweep(NamedTuple):
-    """One launch, and the rows of its table of scalars."""
+    """One launch, and its table of scalars: a row of `rows` by a scalar of `names`."""
 
     launch: Launch
     rows: list[Row]
+    names: list[str]
     table: np.ndarray
+
+    def fill(self, step: int, steps: np.ndarray) -> None:
+        """Work out the scalars of step number `step` of the optimizer."""
+        for k, (group, param) in enumerate(self.rows):
+            scalars = group.rule.scalars(group.lr_at(step), int(steps[param]) + 1)
+            if list(scalars) != self.names:
+                raise ValueError(
+                    f"{type(group.rule).__name__}.scalars gave {list(scalars)} at this step, and "
+                    f"{self.names} before; give the same names in the same order at every step"
+                )
+            self.table[k] = list(scalars.values())
 
 
 class Plan:
@@ -53,11 +65,10 @@ class Plan:
         Scalars are all worked out before the first launch: a schedule that raises changes nothing.
         """
         for sweep in self.sweeps:
-            for k, (group, param) in enumerate(sweep.rows):
-                scalars = group.rule.scalars(group.lr_at(step), int(steps[param]) + 1)
-                sweep.table[k] = list(scalars.values())
+            sweep.fill(step, steps)
         for sweep in self.sweeps:
             sweep.launch.run(sweep.table)
+            sweep.launch.held = []
         while self.fresh:
             param, param.state = self.fresh.pop()
         steps[self.active] += 1
@@ -98,12 +109,12 @@ def make_plan(
             at=members,
             written=written,
         )
-        scalars = work.rule.scalars(lr=1e-3, t=1)
+        names = list(work.rule.scalars(lr=1e-3, t=1))
         launch = backend.launch(work)
         for arrays in work.tensors:
             arrays[1] = None  # gradients are as large as the model: none is kept alive
-        table = np.empty((len(rows), len(scalars)), launch.real)
-        sweeps.append(Sweep(launch, list(rows.values()), table))
+        table = np.empty((len(rows), len(names)), launch.real)
+        sweeps.append(Sweep(launch, list(rows.values()), names, table))
     return Plan(sweeps, active, len(params), [(params[k], state) for k, state in fresh.items()])
 
 

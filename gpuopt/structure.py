@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 
 def is_array(x: Any) -> bool:
@@ -59,25 +59,30 @@ class Sequenced(Structure):
 class Named(Structure):
     def __init__(self, names: Iterable[Any]) -> None:
         self.names = tuple(names)
+        self.known = dict.fromkeys(self.names).keys()
         self.keys = tuple(map(str, self.names))
 
     def flatten(self, grads: Any) -> tuple[Any, ...]:
         if not isinstance(grads, Mapping):
             raise TypeError(f"grads must be a mapping of names, like params, got {kind(grads)}")
-        unknown = [name for name in grads if name not in self.names]
+        if grads.keys() != self.known:
+            self._explain(grads)
+        return tuple([grads[name] for name in self.names])
+
+    def _explain(self, grads: Mapping[Any, Any]) -> NoReturn:
+        unknown = [name for name in grads if name not in self.known]
         missing = [name for name in self.names if name not in grads]
         if unknown:
             known = ", ".join(map(repr, self.names))
             raise KeyError(f"grads has {unknown[0]!r}, but the parameters are {known}")
-        if missing:
-            raise KeyError(
-                f"grads lacks {missing[0]!r}; pass None for a parameter without a gradient"
-            )
-        return tuple(grads[name] for name in self.names)
+        raise KeyError(f"grads lacks {missing[0]!r}; pass None for a parameter without a gradient")
 
 
 class Grouped(Structure):
-    """A list of groups: gradients come as a list with one structure per group."""
+    """A list of groups: gradients come as a list with one structure per group.
+
+    A group's gradients may stand under "params", as its parameters do.
+    """
 
     def __init__(self, members: Sequence[Structure]) -> None:
         self.members = members
@@ -95,7 +100,8 @@ class Grouped(Structure):
             zip(self.members, Sequenced(len(self.members)).flatten(grads), strict=True)
         ):
             try:
-                flat += member.flatten(part)
+                inside = isinstance(part, Mapping) and part.keys() == {"params"}
+                flat += member.flatten(part["params"] if inside else part)
             except (TypeError, ValueError, KeyError) as error:
                 raise type(error)(f"group {k}: {error.args[0]}") from None
         return tuple(flat)

@@ -65,8 +65,8 @@ def follow(grads, places, looks, written, tensors):
     is another kind of array than before or reaches into memory that the step writes.
 
     grads is the address of a tuple. For tensor k, places[k] holds the position of its gradient in
-    that tuple, where in `looks` it says what the gradient must look like, and the first and
-    one-past-last byte that it touches, counted from its address.
+    that tuple, where in `looks` it says what the gradient must look like, the first and
+    one-past-last byte that it touches, counted from its address, and what that is a multiple of.
     """
     moved = False
     for k in range(len(places)):
@@ -76,6 +76,8 @@ def follow(grads, places, looks, written, tensors):
         address = word(array + DATA)
         if address != tensors[k, 1]:
             moved = True
+            if address % places[k, 4]:
+                return False
             if touches(address + places[k, 2], address + places[k, 3], written):
                 return False
     for k in range(len(places) if moved else 0):

@@ -133,7 +133,7 @@ def each(f, layouts, at, i):
 @njit(inline="always")
 def sign(a):
     """numpy.sign: -1, 0 or 1, and NaN for NaN."""
-    return real(1) if a > 0 else (real(-1) if a < 0 else a)
+    return real(1) if a > 0 else (real(-1) if a < 0 else (real(0) if a == 0 else a))
 
 
 @njit

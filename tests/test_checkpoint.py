@@ -186,7 +186,7 @@ def test_a_load_that_fails_changes_nothing(backend, how, error, message):
     opt, p = make(backend)
     run(opt, p, backend, 0, 5)
     saved = opt.state_dict()
-    saved["groups"][0]["eps"] = saved["groups"][0]["lr"] = 0.5
+    saved["groups"][0]["eps"] = saved["lr"] = 0.5
     broken(saved, how)
     before, group = bits(opt, p, backend), dict(opt.param_groups[0])
     with pytest.raises(error, match=message):
@@ -202,7 +202,7 @@ def test_a_file_of_someone_else(tmp_path):
     opt = gpuopt.Adam(np.ones(3, "f4"), backend="numpy")
     with pytest.raises(ValueError, match="not written by gpuopt"):
         opt.load(path)
-    about = {"rule": "Adam", "step_count": 1, "groups": [], "steps": {"0": 1}}
+    about = {"rule": "Adam", "step_count": 1, "lr": 0.1, "groups": [], "steps": {"0": 1}}
     safetensors.save_file({}, path, metadata={"gpuopt": json.dumps(about)})
     with pytest.raises(ValueError, match="0 groups, not 1"):
         opt.load(path)
@@ -214,12 +214,16 @@ def test_schedules_are_not_saved_but_kept():
     opt = gpuopt.SGD(np.ones(3), lr=lambda step: 0.5, backend="numpy")
     opt.step(np.ones(3))
     saved = opt.state_dict()
-    assert saved["groups"][0]["lr"] is None
+    assert (saved["lr"], saved["groups"][0]["lr"]) == ("schedule", "common")
     schedule = lambda step: 1.0 * step  # noqa: E731
     other = gpuopt.SGD(np.ones(3), lr=schedule, backend="numpy")
     other.load_state_dict(saved)
     assert other.lr is schedule
     assert other.step_count == 1
+    constant = gpuopt.SGD(np.ones(3), lr=0.5, backend="numpy")
+    with pytest.raises(ValueError, match="lr was a schedule when the state was saved"):
+        constant.load_state_dict(saved)
+    assert constant.step_count == 0
 
 
 def test_groups_that_follow_the_optimizers_rate_still_do_after_a_load(backend):

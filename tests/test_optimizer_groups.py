@@ -107,7 +107,7 @@ def test_groups_are_mappings():
 
 
 def test_names_must_be_unique_over_groups():
-    with pytest.raises(ValueError, match="name a parameter alike"):
+    with pytest.raises(ValueError, match="same name, as text"):
         gpuopt.SGD(
             [{"params": {"w": np.ones(2)}}, {"params": {"w": np.ones(2)}}], lr=1, backend="numpy"
         )
@@ -121,3 +121,17 @@ def test_errors_name_the_group():
         opt.step([[np.ones(2)], {"x": np.ones(2)}])
     with pytest.raises(ValueError, match="2 parameters"):
         opt.step([[np.ones(2)]])
+
+
+def test_a_lone_group_takes_gradients_as_its_parameters_were_given():
+    p = [np.ones(2), np.ones(3)]
+    opt = gpuopt.SGD({"params": p, "lr": 0.5}, backend="numpy")
+    opt.step([np.ones(2), np.ones(3)])
+    assert [float(x[0]) for x in p] == [0.5, 0.5]
+
+
+def test_gradients_of_groups_may_stand_under_params():
+    p = [np.ones(2), np.ones(3)]
+    opt = gpuopt.SGD([{"params": p[0]}, {"params": [p[1]]}], lr=0.5, backend="numpy")
+    opt.step([{"params": np.ones(2)}, [np.ones(3)]])
+    assert [float(x[0]) for x in p] == [0.5, 0.5]

@@ -49,7 +49,10 @@ def on_device(array: Any) -> bool:
     if isinstance(array, np.ndarray):
         return False
     if hasattr(array, "__dlpack_device__"):
-        return array.__dlpack_device__()[0] not in (1, 3)  # kDLCPU, kDLCUDAHost
+        try:
+            return array.__dlpack_device__()[0] not in (1, 3)  # kDLCPU, kDLCUDAHost
+        except (RuntimeError, ValueError, BufferError):  # a tensor without memory: said by `view`
+            return False
     return hasattr(array, "__cuda_array_interface__")
 
 
@@ -91,6 +94,7 @@ def _unknown_dtype(backend: Backend, arrays: Sequence[Any]) -> str | None:
     """Why `backend` does not take a floating-point dtype among `arrays` that another may take."""
     for array in arrays:
         dtype = getattr(array, "dtype", None)
-        if dtype == np.float16 and np.dtype(np.float16) not in backend.dtypes:
+        is_float16 = str(dtype) in ("float16", "torch.float16")
+        if is_float16 and np.dtype(np.float16) not in backend.dtypes:
             return f"the {backend.name} backend does not take float16 parameters"
     return None

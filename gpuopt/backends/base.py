@@ -47,7 +47,10 @@ class Launch(ABC):
     def __init__(self, backend: "Backend", work: Work) -> None:
         self.backend, self.work = backend, work
         self.real = arithmetic(backend.memory(work.tensors[0][0]).dtype)
-        self.grads = [backend.memory(arrays[1]) for arrays in work.tensors]
+        self.held = [
+            arrays[1] for arrays in work.tensors
+        ]  # views of gradients, until they are read
+        self.grads = [backend.memory(view) for view in self.held]
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
         """Take this step's gradients (one per parameter of the optimizer, None allowed).
@@ -70,6 +73,7 @@ class Launch(ABC):
                 if not same_layout or self.work.written.touch(memory):
                     return False
             moved.append((k, view, memory))
+        self.held = [view for _, view, _ in moved]
         for k, view, memory in moved:
             self.grads[k] = memory
             self.move(k, view, memory)

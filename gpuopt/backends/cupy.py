@@ -10,6 +10,8 @@ for the device.
 
 import functools
 import importlib
+import itertools
+import math
 import os
 from collections.abc import Hashable
 from typing import Any
@@ -37,6 +39,7 @@ except ModuleNotFoundError as error:
 except Exception as error:
     raise BackendError(f"CuPy is installed but broken: {type(error).__name__}: {error}") from error
 
+TURNS = 8  # steps that the host may be ahead of an upload before it waits
 CUDA_MEMORY = (2, 13)  # DLPack's kDLCUDA and kDLCUDAManaged
 
 
@@ -126,8 +129,8 @@ def as_cupy(array: Any, what: str, written: bool) -> Any:
 
 
 @functools.cache
-def sweep_of(program: Program, real: str, storage: tuple[str, ...]) -> Any:
-    """The sweep of a formula; CuPy compiles it once for each device."""
+def sweep_of(program: Program, real: str, storage: tuple[str, ...], device: int) -> Any:
+    """The sweep of a formula, compiled for the current device, number `device`."""
     code = module(program, real, storage, BLOCK, "sweep")
     return cupy.RawModule(code=code, options=("--std=c++17",)).get_function("sweep")
 
@@ -149,11 +152,12 @@ class CupyLaunch(Launch):
         program = trace(work.rule)
         storage = tuple(m.as_real.dtype.name for m in memories[0])
         with self.device:
-            self.sweep = sweep_of(program, self.real.name, storage)
-            self.on_device = [cupy.asarray(x) for x in (self.tensors, chunks, layouts)]
-            self.table = cupy.empty((max(work.rows) + 1, len(program.scalars)), self.real)
+            self.sweep = sweep_of(program, self.real.name, storage, self.device.id)
+            self.chunks, self.layouts = cupy.asarray(chunks), cupy.asarray(layouts)
+            self.addresses = Upload(self.tensors.shape, self.tensors.dtype)
+            self.table = Upload((max(work.rows) + 1, len(program.scalars)), self.real)
         self.count = np.int64(len(chunks))
-        self.moved = False
+        self.moved = True
 
     def move(self, k: int, view: Any, memory: Memory) -> None:
         if self.tensors[k, 1] != memory.address:
@@ -163,20 +167,44 @@ class CupyLaunch(Launch):
     def run(self, table: np.ndarray) -> None:
         if not self.count:
             return
-        tensors, chunks, layouts = self.on_device
         with self.device:
             if self.moved:
-                upload(tensors, self.tensors)
+                self.addresses.send(self.tensors)
                 self.moved = False
-            upload(self.table, table)
-            self.sweep(self.grid, (BLOCK,), (tensors, chunks, self.count, layouts, self.table))
+            self.table.send(table)
+            tensors, scalars = self.addresses.target, self.table.target
+            self.sweep(
+                self.grid, (BLOCK,), (tensors, self.chunks, self.count, self.layouts, scalars)
+            )
 
 
-def upload(target: Any, source: np.ndarray) -> None:
-    """Copy a C-ordered NumPy array to a device buffer of its size, on the current stream.
+class Upload:
+    """A device buffer, and page-locked host buffers that take turns to fill it.
 
-    The copy is asynchronous, and `source` may be written over as soon as this returns: it is
-    pageable memory, which the driver has read to the end by then (it keeps up to 64 KB with the
-    command itself, and copies more through a staging buffer).
+    A copy from page-locked memory is asynchronous: it may be read after `send` has returned. So a
+    buffer is written again only when its last copy is done, which is waited for if the host is
+    `TURNS` steps ahead.
     """
-    target.data.copy_from_host_async(source.ctypes.data, source.nbytes)
+
+    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
+        self.target = cupy.empty(shape, dtype)
+        self.turns = itertools.cycle(
+            [
+                (page_locked(shape, dtype), cupy.cuda.Event(disable_timing=True))
+                for _ in range(TURNS)
+            ]
+        )
+
+    def send(self, values: np.ndarray) -> None:
+        """Fill the buffer with `values`, on the current stream."""
+        staged, done = next(self.turns)
+        done.synchronize()
+        staged[...] = values
+        self.target.data.copy_from_host_async(staged.ctypes.data, staged.nbytes)
+        done.record()
+
+
+def page_locked(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    count = math.prod(shape)
+    memory = cupy.cuda.alloc_pinned_memory(max(count * dtype.itemsize, 1))
+    return np.frombuffer(memory, dtype, count).reshape(shape)

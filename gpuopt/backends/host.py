@@ -1,11 +1,15 @@
 """Arrays in the CPU's memory, seen as NumPy arrays: what the NumPy and Numba backends share."""
 
+import sys
 from typing import Any
 
 import numpy as np
 
 from gpuopt.backends.base import Backend
 from gpuopt.backends.memory import Memory
+
+NUMPY = tuple(map(int, np.__version__.split(".")[:2]))
+NO_COPY: dict[str, Any] = {"copy": False} if NUMPY >= (2, 1) else {}  # older ones never copy
 
 
 def as_numpy(array: Any, what: str) -> np.ndarray:
@@ -19,11 +23,14 @@ def as_numpy(array: Any, what: str) -> np.ndarray:
         return np.asarray(array)
     if hasattr(array, "__dlpack__"):
         try:
-            if hasattr(array, "detach"):  # a torch tensor, which may ask for gradients
-                return array.detach().numpy()
-            return np.from_dlpack(array)
+            torch = sys.modules.get("torch")
+            if torch is not None and isinstance(array, torch.Tensor):
+                return array.detach().numpy()  # as bare memory, also where it asks for gradients
+            return np.from_dlpack(array, **NO_COPY)
         except (RuntimeError, BufferError, TypeError, ValueError, AttributeError) as error:
-            raise TypeError(f"{what}, {describe(array)}, is not in CPU memory: {error}") from error
+            raise TypeError(
+                f"{what}, {describe(array)}, cannot be read by NumPy: {error}"
+            ) from error
     raise TypeError(
         f"{what} must be an array (NumPy, CuPy, a torch tensor, or anything with DLPack), "
         f"got {describe(array)}"
@@ -62,7 +69,8 @@ class HostBackend(Backend):
                 f"{view.dtype.itemsize} bytes; copy it with numpy.require(array, requirements='A')"
             )
         if written and not view.flags.writeable:
-            raise ValueError(f"{what} is read-only, so a step could not update it in place")
+            old = " (NumPy before 2.1 sees all DLPack arrays so)" * (NUMPY < (2, 1))
+            raise ValueError(f"{what} is read-only{old}, so a step could not update it in place")
         return view
 
     def memory(self, view: np.ndarray) -> Memory:

@@ -7,19 +7,21 @@ hash of its text, so an edited formula is another file.
 
 import functools
 import os
+import threading
 from collections.abc import Hashable
+from contextlib import nullcontext
+from importlib import resources
 from typing import Any
 
 import numba
 import numpy as np
 from numba.core import config
 
-from gpuopt.backends.base import Launch, Work
+from gpuopt.backends.base import BackendError, Launch, Work
 from gpuopt.backends.cache import import_source
 from gpuopt.backends.host import HostBackend
 from gpuopt.backends.memory import Memory
 from gpuopt.backends.tables import shares, tables
-from gpuopt.kernels import headers_numba as headers
 from gpuopt.lowering.program import Program
 from gpuopt.lowering.python import module
 from gpuopt.lowering.trace import trace
@@ -27,12 +29,17 @@ from gpuopt.rules.base import Rule
 
 LEAST = 32_768  # elements for which another thread is woken; docs/decisions.md
 UNIT = 64  # elements: shares are whole multiples of it
+ONE_AT_A_TIME = threading.Lock()
 SPINS = "300"  # of a thread before it sleeps: about 16 us; docs/decisions.md
 
 
 class NumbaBackend(HostBackend):
     name = "numba"
     dtypes = tuple(np.dtype(x) for x in ("float32", "float64", "complex64", "complex128"))
+
+    def __init__(self) -> None:
+        if config.DISABLE_JIT:  # pyright: ignore
+            raise BackendError("Numba compiles nothing here: NUMBA_DISABLE_JIT is set")
 
     def key(self, rule: Rule) -> Hashable:
         return trace(rule)
@@ -48,12 +55,14 @@ def sweep_of(program: Program, real: str, storage: tuple[str, ...]) -> Any:
 
 
 @functools.cache
-def start_threads() -> None:
+def start_threads() -> bool:
     """Start Numba's threads, once, and have them sleep soon when there is nothing to do.
 
     GNU OpenMP's threads spin for milliseconds after a sweep, on the cores that the next matrix
     product wants: 50 times slower training was measured. It reads how long when it is loaded; what
     the user has set stands. Once another library has loaded it, this changes nothing.
+
+    True if two Python threads may use them at once; Numba's own, "workqueue", end the process then.
     """
     chosen = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
     if not chosen:
@@ -63,11 +72,19 @@ def start_threads() -> None:
     finally:
         if not chosen:
             del os.environ["GOMP_SPINCOUNT"]
+    return numba.threading_layer() != "workqueue"  # pyright: ignore
+
+
+@functools.cache
+def headers() -> Any:
+    """kernels/headers_numba.py, compiled where the cache can be written."""
+    text = resources.files("gpuopt.kernels").joinpath("headers_numba.py").read_text()
+    return import_source("headers", text)
 
 
 @functools.cache
 def headers_are_readable() -> bool:
-    return headers.layout_is_known()
+    return headers().layout_is_known()
 
 
 class NumbaLaunch(Launch):
@@ -75,25 +92,39 @@ class NumbaLaunch(Launch):
         super().__init__(backend, work)
         memories = [[backend.memory(a) for a in arrays] for arrays in work.tensors]
         self.tensors, self.layouts, sizes = tables(memories, work.rows)
-        start_threads()
+        safe = start_threads()
         threads = min(config.NUMBA_NUM_THREADS, int(sizes.sum()) // LEAST)  # pyright: ignore
         self.chunks, self.bounds = shares(sizes, max(threads, 1), UNIT)
         storage = tuple(m.as_real.dtype.name for m in memories[0])
         self.sweep = sweep_of(trace(work.rule), self.real.name, storage)
         self.expect([arrays[1] for arrays in work.tensors])
+        self.turn = nullcontext() if safe or threads <= 1 else ONE_AT_A_TIME
+        self.compile()
+
+    def compile(self) -> None:
+        """Compile all that a step calls, before a step changes anything."""
+        nothing, empty_share = np.empty((0, 1), self.real), np.zeros(2, np.int64)
+        self.sweep(self.tensors, self.chunks, empty_share, self.layouts, nothing)
+        headers_are_readable()
+        headers().follow(id(()), self.places[:0], self.looks, self.work.written.table, self.tensors)
 
     def expect(self, grads: list[np.ndarray]) -> None:
         """Write down for `headers.follow` what the gradients look like and where they reach."""
-        looks = [headers.expectation(g) for g in grads]
+        looks = [headers().expectation(g) for g in grads]
         self.dtypes = [g.dtype for g in grads]  # kept alive: they are told apart by address
         begins = np.cumsum([0, *map(len, looks)])
         around = [(m.bounds[0] - m.address, m.bounds[1] - m.address) for m in self.grads]
-        places = zip(self.work.at, begins, around, strict=False)
-        self.places = np.array([(at, begin, *span) for at, begin, span in places], np.int64)
+        self.places = np.array(
+            [
+                (at, begin, *span, g.dtype.alignment)
+                for at, begin, span, g in zip(self.work.at, begins[:-1], around, grads, strict=True)
+            ],
+            np.int64,
+        )
         self.looks = np.array([word for look in looks for word in look], np.int64)
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
-        if headers_are_readable() and headers.follow(
+        if headers_are_readable() and headers().follow(
             id(grads), self.places, self.looks, self.work.written.table, self.tensors
         ):
             return True
@@ -103,4 +134,5 @@ class NumbaLaunch(Launch):
         self.tensors[k, 1] = memory.address
 
     def run(self, table: np.ndarray) -> None:
-        self.sweep(self.tensors, self.chunks, self.bounds, self.layouts, table)
+        with self.turn:
+            self.sweep(self.tensors, self.chunks, self.bounds, self.layouts, table)

@@ -40,6 +40,16 @@ class NumpyLaunch(Launch):
         self.rule = work.rule
         self.tensors: list[list[Any]] = [[as_real(a) for a in arrays] for arrays in work.tensors]
         self.names = tuple(work.rule.scalars(lr=1e-3, t=1))
+        self.try_formula()
+
+    def try_formula(self) -> None:
+        """Run the formula on two elements, so that one that cannot run raises before a step."""
+        s = SimpleNamespace(**dict.fromkeys(self.names, self.real.type(0.5)))
+        two = read_only(np.ones(2, self.real))
+        with np.errstate(all="ignore"):
+            arguments = [two] * (2 + len(self.rule.state))
+            for value in returned(self.rule, self.rule.update(*arguments, s)):
+                np.broadcast_to(value, (2,))
 
     def move(self, k: int, view: np.ndarray, memory: Memory) -> None:
         self.tensors[k][1] = as_real(view)
@@ -48,7 +58,7 @@ class NumpyLaunch(Launch):
         for arrays, row in zip(self.tensors, self.work.rows, strict=True):
             s = SimpleNamespace(**dict(zip(self.names, table[row], strict=True)))
             self.sweep(arrays, s)
-            arrays[1] = None  # not kept alive until the next step
+            arrays[1] = None  # gradients are not kept alive until the next step
 
     def sweep(self, arrays: list[np.ndarray], s: SimpleNamespace) -> None:
         access = [["readwrite"], ["readonly"], *[["readwrite"]] * (len(arrays) - 2)]

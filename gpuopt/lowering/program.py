@@ -4,13 +4,17 @@ import keyword
 import re
 from dataclasses import dataclass
 
+MOST_ARRAYS = 16  # of a sweep: p, g and the state
 LOGIC = ("and", "or", "not")
 TRUTH = ("<", "<=", ">", ">=", "==", "!=", *LOGIC)
 RESERVED = re.compile(  # names that printed code uses, and words that only C++ reserves
     r"t\d+|s|s_.*|real|k|np|__.*|auto|bool|case|catch|char|const|constexpr|default|delete|do|double"
     r"|enum|explicit|extern|float|friend|goto|inline|int|long|mutable|namespace|new|operator|private"
     r"|protected|public|register|short|signed|sizeof|static|struct|switch|template|this|throw"
-    r"|typedef|typename|union|unsigned|using|virtual|void|volatile"
+    r"|typedef|typename|union|unsigned|using|virtual|void|volatile|alignas|alignof|asm|compl|concept"
+    r"|consteval|constinit|decltype|dynamic_cast|export|false|noexcept|nullptr|reinterpret_cast"
+    r"|requires|static_assert|static_cast|thread_local|true|typeid|wchar_t|u?int64|(and|or|not|xor)_eq"
+    r"|xor|bitand|bitor|op|pack|pointer|pointers|scalars|visit|each|offset|sweep|update|types|njit"
     r"|abs|aligned|all_aligned|arrays|formula|lane|load|maximum|minimum|place|row|sign|start|store"
     r"|update|Arrays|Formula|Lanes|N|Pack|Place"
 )
@@ -53,6 +57,10 @@ class Program:
 
 def check_names(rule: str, arrays: tuple[str, ...]) -> None:
     """State buffers become variables in printed code, so their names must be free there."""
+    if len(arrays) > MOST_ARRAYS:
+        raise LoweringError(
+            f"rule {rule} keeps {len(arrays) - 2} buffers; at most {MOST_ARRAYS - 2} can be swept"
+        )
     for name in arrays:
         reserved = keyword.iskeyword(name) or RESERVED.fullmatch(name)
         if not name.isidentifier() or reserved or arrays.count(name) > 1:

@@ -89,7 +89,9 @@ def _tuple(items) -> str:
 def _operand(value: str | float) -> str:
     if isinstance(value, str):
         return value
-    return f"real({value!r})" if math.isfinite(value) else f"real(np.{value!r})"
+    if math.isfinite(value):
+        return f"real({value!r})"
+    return "real(np.nan)" if math.isnan(value) else f"real({'-' * (value < 0)}np.inf)"
 
 
 def _expression(op: str, args: tuple[str | float, ...]) -> str:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass, field, fields
 from types import SimpleNamespace
 from typing import Any, NoReturn
 
@@ -148,9 +149,24 @@ class Value:
     __ne__ = _binary(np.not_equal)  # type: ignore[assignment]
 
 
-@functools.lru_cache(maxsize=256)
+@dataclass(frozen=True)
+class _Formula:
+    """What a program is made from: the function, and all fields that it may look at."""
+
+    update: Callable[..., Any]
+    fields: tuple[Any, ...]
+    rule: Rule = field(compare=False)
+
+
 def trace(rule: Rule) -> Program:
     """The program of `rule.update`. Raises LoweringError for what no kernel can do."""
+    values = tuple(getattr(rule, f.name) for f in fields(rule))
+    return _trace(_Formula(type(rule).update, values, rule))
+
+
+@functools.lru_cache(maxsize=256)
+def _trace(formula: _Formula) -> Program:
+    rule = formula.rule
     name = type(rule).__name__
     arrays = ("p", "g", *rule.state)
     scalars = tuple(rule.scalars(lr=1e-3, t=1))

@@ -55,10 +55,18 @@ def real(name: str, value: Any) -> float:
         if isinstance(value, (str, bytes)) or np.iscomplexobj(value) or np.ndim(value):
             raise TypeError
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise TypeError(f"{name} must be a number, got {value!r}") from None
     if math.isnan(number):
         raise ValueError(f"{name} must be a number, got nan")
+    return number
+
+
+def finite(name: str, value: Any) -> float:
+    """`value` as a finite float."""
+    number = real(name, value)
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number!r}")
     return number
 
 
@@ -105,3 +113,16 @@ def plus_decay(x: Any, rate: Any, p: Any) -> Any:
     if isinstance(rate, np.floating):  # in the NumPy backend: saves four passes over x
         return x + rate * p if rate else x
     return np.where(rate == 0, x, x + rate * p)
+
+
+def check_rule(rule: Any) -> None:
+    """Rules are compared by their fields, so they must be frozen dataclasses of hashable fields."""
+    if not isinstance(rule, Rule):
+        raise TypeError(f"rule must be a gpuopt.Rule, such as gpuopt.rules.Adam(), got {rule!r}")
+    name = type(rule).__name__
+    if "__dataclass_fields__" not in vars(type(rule)):
+        raise TypeError(f"the class {name} needs @dataclass(frozen=True) above it")
+    try:
+        hash(rule)
+    except TypeError as error:
+        raise TypeError(f"{name}'s fields must be hashable, such as tuples: {error}") from None

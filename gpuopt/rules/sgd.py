@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt.rules.base import Rule, ascent, flag, non_negative, normalise, plus_decay, real
+from gpuopt.rules.base import Rule, ascent, finite, flag, non_negative, normalise, plus_decay
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class SGD(Rule):
     maximize: bool = False
 
     def __post_init__(self) -> None:
-        normalise(self, momentum=non_negative, dampening=real, weight_decay=non_negative)
+        normalise(self, momentum=non_negative, dampening=finite, weight_decay=non_negative)
         normalise(self, nesterov=flag, maximize=flag)
         if self.nesterov and (self.momentum == 0 or self.dampening != 0):
             raise ValueError(

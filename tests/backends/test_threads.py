@@ -58,3 +58,113 @@ def test_small_models_wake_no_other_thread(size, alone, monkeypatch):
     launch = opt._plan.sweeps[0].launch
     assert (len(launch.bounds) == 2) is alone
     np.testing.assert_array_equal(p, 0)
+
+
+COMPILED = """
+import numpy as np
+import gpuopt
+from numba.core import event
+p, g = np.ones(10), np.ones(10)
+opt = gpuopt.Adam(p, backend="numba")
+opt.step(g)
+with event.install_recorder("numba:compile") as compiled:
+    opt.step(g)
+    opt.step(g.copy())
+assert not compiled.buffer, compiled.buffer
+with event.install_recorder("numba:compile") as compiled:
+    gpuopt.SGD(p, lr=1.0, backend="numba").step(g)
+print(len(compiled.buffer) > 0)
+"""
+
+
+def test_step_two_compiles_nothing_in_a_new_process(tmp_path):
+    environment = {**os.environ, "GPUOPT_CACHE_DIR": str(tmp_path)}
+    run = subprocess.run(
+        [sys.executable, "-c", COMPILED], capture_output=True, text=True, env=environment
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout == "True\n", "the recorder saw no compilation where there is one"
+
+
+SIMPLE = """
+import numpy as np
+import gpuopt
+p = np.ones(3)
+opt = gpuopt.SGD(p, lr=0.5)
+opt.step(p.copy())
+print(opt.backend, *p)
+"""
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "runs"),
+    [
+        ("GPUOPT_CACHE_DIR", "/dev/null/no/folder", "numba 0.5 0.5 0.5"),
+        ("NUMBA_DISABLE_JIT", "1", "numpy 0.5 0.5 0.5"),
+        ("NUMBA_THREADING_LAYER", "workqueue", "numba 0.5 0.5 0.5"),
+    ],
+)
+def test_odd_settings_are_lived_with(setting, value, runs):
+    environment = {**os.environ, setting: value}
+    run = subprocess.run(
+        [sys.executable, "-c", SIMPLE], capture_output=True, text=True, env=environment
+    )
+    assert run.stdout.strip() == runs, run.stderr
+    assert ("NUMBA_DISABLE_JIT is set" in run.stderr) == (setting == "NUMBA_DISABLE_JIT")
+
+
+TWO_THREADS = """
+import threading
+import numpy as np
+import gpuopt
+def work():
+    p = np.zeros(300_000)
+    opt = gpuopt.SGD(p, lr=1.0)
+    for _ in range(200):
+        opt.step(np.ones(300_000))
+    assert (p == -200).all()
+    done.append(True)
+done = []
+threads = [threading.Thread(target=work) for _ in range(2)]
+[t.start() for t in threads]
+[t.join() for t in threads]
+print(len(done))
+"""
+
+
+@pytest.mark.parametrize("layer", ["workqueue", "omp"])
+def test_two_threads_may_step_at_once(layer):
+    environment = {**os.environ, "NUMBA_THREADING_LAYER": layer}
+    run = subprocess.run(
+        [sys.executable, "-c", TWO_THREADS], capture_output=True, text=True, env=environment
+    )
+    if "No threading layer could be loaded" in run.stderr:
+        pytest.skip(f"Numba has no {layer} here")
+    assert run.stdout == "2\n", run.stderr
+
+
+def test_a_compile_that_fails_changes_nothing(monkeypatch):
+    params = [np.ones(3, np.float32), np.ones(3, np.float64)]
+    compile_ = backend.NumbaLaunch.compile
+
+    def only_float32(launch):
+        if launch.real == np.float64:
+            raise MemoryError("no memory to compile with")
+        compile_(launch)
+
+    monkeypatch.setattr(backend.NumbaLaunch, "compile", only_float32)
+    opt = gpuopt.Momentum(params, lr=0.5)
+    with pytest.raises(MemoryError):
+        opt.step([p.copy() for p in params])
+    assert all((p == 1).all() for p in params)
+    assert opt.param_steps == {"0": 0, "1": 0}
+
+
+def test_a_misaligned_gradient_is_refused_at_every_step():
+    p, raw = np.ones(4, np.float32), np.zeros(17, np.uint8)
+    crooked = raw[1:].view(np.float32)
+    opt = gpuopt.SGD(p, lr=0.5)
+    opt.step(np.ones(4, np.float32))
+    with pytest.raises(ValueError, match="multiple of its item size"):
+        opt.step(crooked)
+    assert opt.step_count == 1

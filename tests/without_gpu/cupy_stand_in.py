@@ -73,8 +73,32 @@ class MemoryPointer:
 
     def copy_from_host_async(self, mem: int, size: int, stream: None = None) -> None:
         assert size <= self.size, "an upload past the end of its buffer"
+        assert any(low <= mem <= mem + size <= high for low, high in pinned), "pageable memory"
         ctypes.memmove(self.ptr, mem, size)
         note("upload", size)
+
+
+pinned: list[tuple[int, int]] = []  # first byte and one past the last of page-locked memory
+
+
+def alloc_pinned_memory(size: int) -> memoryview:
+    memory = np.empty(size, np.uint8)
+    pinned.append((memory.ctypes.data, memory.ctypes.data + size))
+    return memory.data
+
+
+class CudaEvent:
+    """Remembers the stream on which it was last recorded; work here is done at once."""
+
+    def __init__(self, disable_timing: bool) -> None:
+        assert disable_timing
+        self.stream: int | None = None
+
+    def record(self) -> None:
+        self.stream = current.stream
+
+    def synchronize(self) -> None:
+        pass
 
 
 class ndarray:
@@ -200,7 +224,13 @@ def module() -> ModuleType:
         getDeviceCount=lambda: DEVICES,
         CUDARuntimeError=CUDARuntimeError,
     )
-    vars(cupy)["cuda"] = SimpleNamespace(Device=Device, Stream=Stream, runtime=runtime)
+    vars(cupy)["cuda"] = SimpleNamespace(
+        Device=Device,
+        Stream=Stream,
+        Event=CudaEvent,
+        alloc_pinned_memory=alloc_pinned_memory,
+        runtime=runtime,
+    )
     return cupy
 
 
