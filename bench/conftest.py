@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from bench.table import aim, measured
+
 ROWS: list[dict[str, Any]] = []
 
 
@@ -44,10 +46,7 @@ def _git(*args: str) -> str:
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     for row in ROWS:
-        terminalreporter.write_line(
-            f"{row['case']}: {row['ratio']:.3g} {row['unit']} {row['against']} "
-            f"(reach {row['reach']}), {row.get('detail', '')}"
-        )
+        terminalreporter.write_line(f"{row['case']}: {measured(row)}, aim {aim(row)}")
     path = config.getoption("--results")
     if path and ROWS:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -54,11 +54,13 @@ def _read_four_write_three(a, b, c, d, length):
             z[i] += value
 
 
-def adam_traffic_limits(elements: int) -> dict[str, Callable[[], object]]:
+def adam_traffic_limits(arrays: list[np.ndarray]) -> dict[str, Callable[[], object]]:
     """This machine's read-write limit: Adam's traffic (read four float32 arrays, write three) with
-    one addition an element in place of the formula, cut in several lengths; the best one counts."""
-    arrays = [np.full(elements, k, np.float32) for k in range(4)]
+    one addition an element in place of the formula, cut in several lengths; the best one counts.
+
+    arrays: p, m, v and g of the step that is compared, for memory is not equally fast everywhere.
+    """
     return {
         f"limit, cut by {length}": lambda length=length: _read_four_write_three(*arrays, length)
-        for length in (16_384, 131_072, elements // 2)
+        for length in (16_384, 131_072, arrays[0].size // 2)
     }

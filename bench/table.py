@@ -30,19 +30,29 @@ def table() -> str:
 
 def measured(row: dict) -> str:
     noise = max(t["noise"] for t in row["times"].values())
-    shaky = f" (noise {noise:.0%})" if noise > 0.05 else ""
+    shaky = f"; noise {noise:.0%}" if noise > 0.05 else ""
+    took = readable(row["times"]["gpuopt"]["median"])
     if row["against"] == "at most":
-        return f"{row['ratio']:.2f} s{shaky}"
-    if row["against"] == "limit":
-        if row["ratio"] > 1:
-            return f"cannot tell: above the limit measured beside it{shaky}"
-        return f"{row['ratio']:.0%} of the measured read-write limit ({row['detail']}){shaky}"
-    return f"{row['ratio']:.3g} times as fast as {row['against']} ({row['detail']}){shaky}"
+        return f"{took}{shaky}"
+    if "gb_per_s" in row:
+        took += f", {row['gb_per_s']:.0f} GB/s"
+    if row["against"] != "limit":
+        return f"{row['ratio']:.3g} times as fast as {row['against']} ({took}{shaky})"
+    if row["ratio"] > 1:
+        return f"cannot tell: above the limit measured beside it ({took}{shaky})"
+    return f"{row['ratio']:.0%} of the measured read-write limit ({took}{shaky})"
+
+
+def readable(seconds: float) -> str:
+    for factor, unit in ((1e6, "us"), (1e3, "ms")):
+        if seconds * factor < 1000:
+            return f"{seconds * factor:.3g} {unit}"
+    return f"{seconds:.3g} s"
 
 
 def aim(row: dict) -> str:
     if row["against"] == "at most":
-        return f"<= {row['reach']} s"
+        return f"<= {readable(row['reach'])}"
     return f">= {row['reach']:.0%}" if row["against"] == "limit" else f">= {row['reach']}"
 
 

@@ -20,6 +20,9 @@ say "format and lint"
 ruff format --check .
 ruff check .
 
+say "README's table of speed is that of bench/results"
+python bench/table.py --check
+
 say "the README's test command"
 pip install -q ".[test]"
 pytest -q

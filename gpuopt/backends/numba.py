@@ -30,7 +30,7 @@ from gpuopt.rules.base import Rule
 LEAST = 32_768  # elements for which another thread is woken; docs/decisions.md
 UNIT = 64  # elements: shares are whole multiples of it
 ONE_AT_A_TIME = threading.Lock()
-SPINS = "300"  # of a thread before it sleeps: about 16 us; docs/decisions.md
+SPINS = "1000"  # of a thread before it sleeps: some 20 us; docs/decisions.md
 
 
 class NumbaBackend(HostBackend):
