@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, cast
 
 from gpuopt.rules.base import Rule, non_negative
-from gpuopt.structure import Grouped, Structure, structure_of
+from gpuopt.structure import Grouped, OneGroup, Structure, structure_of
 
 Schedule = Callable[[int], float]
 
@@ -123,7 +123,7 @@ def collect(params: Any, common: Group) -> tuple[Structure, list[Group], list[Me
             member, group, arrays = read_group(options, common)
         except (TypeError, ValueError, KeyError) as error:
             raise type(error)(f"group {k}: {error.args[0]}") from None
-        structures.append(member)
+        structures.append(OneGroup(member))
         groups.append(group)
         members += [(array, group) for array in arrays]
     return structures[0] if lone else Grouped(structures), groups, members

@@ -78,17 +78,25 @@ class Named(Structure):
         raise KeyError(f"grads lacks {missing[0]!r}; pass None for a parameter without a gradient")
 
 
+class OneGroup(Structure):
+    """One group: gradients of its parameters' structure, or those under "params", as they stand."""
+
+    def __init__(self, member: Structure) -> None:
+        self.member, self.keys = member, member.keys
+
+    def flatten(self, grads: Any) -> tuple[Any, ...]:
+        inside = isinstance(grads, Mapping) and grads.keys() == {"params"}
+        return self.member.flatten(grads["params"] if inside else grads)
+
+
 class Grouped(Structure):
-    """A list of groups: gradients come as a list with one structure per group.
+    """A list of groups: gradients come as a list with one structure per group."""
 
-    A group's gradients may stand under "params", as its parameters do.
-    """
-
-    def __init__(self, members: Sequence[Structure]) -> None:
+    def __init__(self, members: Sequence[OneGroup]) -> None:
         self.members = members
         keys: list[str] = []
         for member in members:
-            if isinstance(member, Named):
+            if isinstance(member.member, Named):
                 keys += member.keys
             else:
                 keys += [str(len(keys) + k) for k in range(len(member.keys))]
@@ -100,8 +108,7 @@ class Grouped(Structure):
             zip(self.members, Sequenced(len(self.members)).flatten(grads), strict=True)
         ):
             try:
-                inside = isinstance(part, Mapping) and part.keys() == {"params"}
-                flat += member.flatten(part["params"] if inside else part)
+                flat += member.flatten(part)
             except (TypeError, ValueError, KeyError) as error:
                 raise type(error)(f"group {k}: {error.args[0]}") from None
         return tuple(flat)

@@ -20,7 +20,9 @@ def test_structures_of_parameters(backend):
         lambda p, q: ({"b": p, "a": q}, {"a": q, "b": p}),
         lambda p, q: ({1: p}, {1: p}),
         lambda p, q: ([{"params": p}, {"params": {"q": q}}], [p, {"q": q}]),
-        lambda p, q: ({"params": [p, q], "lr": 1}, [[p, q]]),
+        lambda p, q: ({"params": [p, q], "lr": 1}, [p, q]),
+        lambda p, q: ({"params": {"b": p, "a": q}}, {"params": {"a": q, "b": p}}),
+        lambda p, q: ([{"params": p}, {"params": [q]}], [{"params": p}, [q]]),
     ):
         p, q = full(3, 5), full((2, 2), 5)
         params = take(backend.asarray(p), backend.asarray(q))[0]
