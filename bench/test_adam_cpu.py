@@ -2,7 +2,7 @@
 
     pytest bench --results bench/results/cpu.json && python bench/table.py
 
-Every row checks parity first. Peers take turns with gpuopt in one process.
+Parity is checked first. Peers take turns with gpuopt in one process, on the same memory.
 """
 
 import statistics
@@ -178,13 +178,13 @@ print(time.perf_counter() - start)
 """
 
 
-@pytest.mark.parametrize(
-    ("case", "script", "reach"),
-    [
-        ("import gpuopt, over import numpy", IMPORTS, 0.15),
-        ("import, construct and first step, compiled code cached", FIRST_STEP, 0.3),
-    ],
-)
+STARTS = [
+    ("import gpuopt, over import numpy", IMPORTS, 0.15),
+    ("import, construct and first step, compiled code cached", FIRST_STEP, 0.3),
+]
+
+
+@pytest.mark.parametrize(("case", "script", "reach"), STARTS)
 def test_start_of_a_process(case, script, reach, record, benchmark):
     def run() -> float:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt import backends, checkpoint
+from gpuopt import backends, checkpoint, files
 from gpuopt.backends.memory import first_overlap, overlaps_itself
 from gpuopt.groups import Group, Schedule, collect, learning_rate
 from gpuopt.plan import Plan, make_plan
@@ -129,11 +129,11 @@ class Optimizer:
 
     def save(self, path: Any) -> None:
         """Write `state_dict()` to a safetensors file (needs the `checkpoint` extra)."""
-        checkpoint.save(self, path)
+        files.save(self, path)
 
     def load(self, path: Any) -> None:
         """Read a file that `save` wrote."""
-        checkpoint.load(self, path)
+        files.load(self, path)
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles make a plan of their own: a plan holds addresses."""

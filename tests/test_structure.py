@@ -5,7 +5,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 
-from gpuopt.structure import Grouped, structure_of
+from gpuopt.structure import Grouped, OneGroup, structure_of
 
 A, B = np.zeros(2), np.zeros(3)
 
@@ -63,7 +63,7 @@ def test_flatten_follows_the_order_of_the_parameters():
     assert structure_of(A)[0].flatten(None) == (None,)
     assert structure_of([A, B])[0].flatten(x for x in (None, 2)) == (None, 2)
     assert structure_of({"x": A, "y": B})[0].flatten({"y": 2, "x": 1}) == (1, 2)
-    grouped = Grouped([structure_of(x)[0] for x in (A, [A, B], {"x": A}, [B])])
+    grouped = Grouped([OneGroup(structure_of(x)[0]) for x in (A, [A, B], {"x": A}, [B])])
     assert grouped.keys == ("0", "1", "2", "x", "4")
     assert grouped.flatten([None, [2, 3], {"x": 4}, [5]]) == (None, 2, 3, 4, 5)
     with pytest.raises(ValueError, match="group 1: grads has 1 entries"):

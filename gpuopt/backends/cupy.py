@@ -10,8 +10,6 @@ for the device.
 
 import functools
 import importlib
-import itertools
-import math
 import os
 from collections.abc import Hashable
 from typing import Any
@@ -39,7 +37,8 @@ except ModuleNotFoundError as error:
 except Exception as error:
     raise BackendError(f"CuPy is installed but broken: {type(error).__name__}: {error}") from error
 
-TURNS = 8  # steps that the host may be ahead of an upload before it waits
+from gpuopt.backends.cupy_upload import Upload
+
 CUDA_MEMORY = (2, 13)  # DLPack's kDLCUDA and kDLCUDAManaged
 
 
@@ -176,35 +175,3 @@ class CupyLaunch(Launch):
             self.sweep(
                 self.grid, (BLOCK,), (tensors, self.chunks, self.count, self.layouts, scalars)
             )
-
-
-class Upload:
-    """A device buffer, and page-locked host buffers that take turns to fill it.
-
-    A copy from page-locked memory is asynchronous: it may be read after `send` has returned. So a
-    buffer is written again only when its last copy is done, which is waited for if the host is
-    `TURNS` steps ahead.
-    """
-
-    def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        self.target = cupy.empty(shape, dtype)
-        self.turns = itertools.cycle(
-            [
-                (page_locked(shape, dtype), cupy.cuda.Event(disable_timing=True))
-                for _ in range(TURNS)
-            ]
-        )
-
-    def send(self, values: np.ndarray) -> None:
-        """Fill the buffer with `values`, on the current stream."""
-        staged, done = next(self.turns)
-        done.synchronize()
-        staged[...] = values
-        self.target.data.copy_from_host_async(staged.ctypes.data, staged.nbytes)
-        done.record()
-
-
-def page_locked(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    count = math.prod(shape)
-    memory = cupy.cuda.alloc_pinned_memory(max(count * dtype.itemsize, 1))
-    return np.frombuffer(memory, dtype, count).reshape(shape)

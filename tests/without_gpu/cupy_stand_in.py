@@ -239,7 +239,8 @@ def installed(cupy: ModuleType | None) -> Iterator[Any]:
     """`cupy` in place of the real one (None: as if it were not installed), and a fresh backend."""
     from gpuopt import backends
 
-    names = [x for x in sys.modules if x.partition(".")[0] == "cupy"] + ["gpuopt.backends.cupy"]
+    ours = ["gpuopt.backends.cupy", "gpuopt.backends.cupy_upload"]
+    names = [x for x in sys.modules if x.partition(".")[0] == "cupy"] + ours
     before = {name: sys.modules.pop(name, None) for name in names}
     real = getattr(backends, "cupy", None)
     sys.modules["cupy"] = cupy  # type: ignore[assignment]
@@ -250,7 +251,8 @@ def installed(cupy: ModuleType | None) -> Iterator[Any]:
     finally:
         for name in [x for x in sys.modules if x.partition(".")[0] == "cupy"]:
             del sys.modules[name]
-        sys.modules.pop("gpuopt.backends.cupy", None)
+        for name in ours:
+            sys.modules.pop(name, None)
         sys.modules.update({name: x for name, x in before.items() if x is not None})
         if real is not None:
             backends.cupy = real  # type: ignore[attr-defined]

@@ -1,0 +1,65 @@
+"""Optimizer state in safetensors files."""
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gpuopt.backends.host import as_real
+from gpuopt.checkpoint import description, load_state_dict
+
+if TYPE_CHECKING:
+    from gpuopt.optimizer import Optimizer
+
+
+def save(opt: "Optimizer", path: Any) -> None:
+    """Write a state dict to one safetensors file, through a temporary file beside it.
+
+    Complex buffers are written as pairs of reals, for the format has no complex128.
+    """
+    safetensors = _safetensors()
+    tensors = {
+        f"{p.key}/{name}": as_real(np.asarray(opt._backend.to_host(array), order="C"))
+        for p in opt._params
+        for name, array in p.state.items()
+    }
+    about = {**description(opt), "steps": opt.param_steps}
+    metadata = {"gpuopt": json.dumps(about, default=lambda number: number.item())}
+    unfinished = Path(f"{path}.{os.getpid()}.tmp")
+    try:
+        safetensors.save_file(tensors, unfinished, metadata=metadata)
+        os.replace(unfinished, path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def load(opt: "Optimizer", path: Any) -> None:
+    _safetensors()
+    from safetensors import safe_open
+
+    with safe_open(path, framework="numpy") as file:
+        about = json.loads((file.metadata() or {}).get("gpuopt", "null"))
+        if about is None:
+            raise ValueError(f"{path} was not written by gpuopt's Optimizer.save")
+        state: dict[str, dict[str, Any]] = {k: {"step": t} for k, t in about["steps"].items()}
+        complex_keys = {p.key for p in opt._params if opt._backend.memory(p.view).dtype.kind == "c"}
+        for full_name in file.keys():  # noqa: SIM118 - not a dict
+            key, name = full_name.rsplit("/", 1)
+            values = file.get_tensor(full_name)
+            if key in complex_keys:
+                values = values.view(f"c{2 * values.dtype.itemsize}")[..., 0]
+            state.setdefault(key, {"step": 0})[name] = values
+    load_state_dict(opt, {**about, "state": state})
+
+
+def _safetensors() -> Any:
+    try:
+        import safetensors.numpy
+    except ImportError:
+        raise ImportError(
+            "saving and loading files needs safetensors: pip install 'gpuopt[checkpoint]' "
+            "(state_dict and load_state_dict work without)"
+        ) from None
+    return safetensors.numpy
