@@ -20,7 +20,7 @@ from gpuopt.backends.base import Backend, BackendError, Launch, Work
 from gpuopt.backends.host import describe
 from gpuopt.backends.memory import Memory
 from gpuopt.backends.tables import chunks_of, tables
-from gpuopt.kernels.launch import BLOCK, chunk_length, grid  # pyright: ignore
+from gpuopt.kernels.launch import BLOCK, chunk_length, grid
 from gpuopt.lowering.cuda import module
 from gpuopt.lowering.program import Program
 from gpuopt.lowering.trace import trace

@@ -1,11 +1,13 @@
 """Small tables that go from the host to a GPU at every step, without waiting for it."""
 
-# pyright: reportAttributeAccessIssue=false - it takes the backend beside this file for CuPy
+import importlib
 import itertools
 import math
+from typing import Any
 
-import cupy
 import numpy as np
+
+cupy: Any = importlib.import_module("cupy")  # never the backend beside this file
 
 TURNS = 8  # steps that the host may be ahead of an upload before it waits
 
