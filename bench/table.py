@@ -51,6 +51,12 @@ def readable(seconds: float) -> str:
 
 
 def aim(row: dict) -> str:
+    at_most = row["against"] == "at most"
+    reached = row["ratio"] <= row["reach"] if at_most else row["ratio"] >= row["reach"]
+    return goal(row) + ("" if reached else ", missed")
+
+
+def goal(row: dict) -> str:
     if row["against"] == "at most":
         return f"<= {readable(row['reach'])}"
     return f">= {row['reach']:.0%}" if row["against"] == "limit" else f">= {row['reach']}"

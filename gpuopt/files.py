@@ -20,6 +20,8 @@ def save(opt: "Optimizer", path: Any) -> None:
     Complex buffers are written as pairs of reals, for the format has no complex128.
     """
     safetensors = _safetensors()
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"{path}: there is no folder {Path(path).parent}; make it first")
     tensors = {
         f"{p.key}/{name}": as_real(np.asarray(opt._backend.to_host(array), order="C"))
         for p in opt._params
@@ -29,7 +31,10 @@ def save(opt: "Optimizer", path: Any) -> None:
     metadata = {"gpuopt": json.dumps(about, default=lambda number: number.item())}
     unfinished = Path(f"{path}.{os.getpid()}.tmp")
     try:
+        unfinished.touch()  # with the user's permissions, which the writer keeps to itself
+        permissions = unfinished.stat().st_mode
         safetensors.save_file(tensors, unfinished, metadata=metadata)
+        unfinished.chmod(permissions)
         os.replace(unfinished, path)
     finally:
         unfinished.unlink(missing_ok=True)
@@ -37,9 +42,15 @@ def save(opt: "Optimizer", path: Any) -> None:
 
 def load(opt: "Optimizer", path: Any) -> None:
     _safetensors()
-    from safetensors import safe_open
+    from safetensors import SafetensorError, safe_open
 
-    with safe_open(path, framework="numpy") as file:
+    with open(path, "rb"):  # an error that names the file
+        pass
+    try:
+        opened = safe_open(path, framework="numpy")
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no safetensors file: {error}") from None
+    with opened as file:
         about = json.loads((file.metadata() or {}).get("gpuopt", "null"))
         if about is None:
             raise ValueError(f"{path} was not written by gpuopt's Optimizer.save")

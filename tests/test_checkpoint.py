@@ -237,3 +237,19 @@ def test_groups_that_follow_the_optimizers_rate_still_do_after_a_load(backend):
     assert [g["lr"] for g in other.param_groups] == [0.125, 0.5, 0.125]
     other.lr = 2
     assert [g["lr"] for g in other.param_groups] == [2, 0.5, 2]
+
+
+def test_errors_of_files_name_the_file(tmp_path):
+    optional("safetensors.numpy")
+    opt = gpuopt.SGD(np.ones(3), lr=1, backend="numpy")
+    with pytest.raises(FileNotFoundError, match=r"there is no folder .*nowhere; make it first"):
+        opt.save(tmp_path / "nowhere" / "state.safetensors")
+    text = tmp_path / "text"
+    text.write_text("this is no safetensors file at all")
+    with pytest.raises(ValueError, match="text is no safetensors file"):
+        opt.load(text)
+    with pytest.raises(OSError, match=str(tmp_path)):
+        opt.load(tmp_path)
+    opt.save(tmp_path / "state.safetensors")
+    assert (tmp_path / "state.safetensors").stat().st_mode == text.stat().st_mode
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["state.safetensors", "text"]

@@ -150,3 +150,38 @@ def test_a_formula_of_another_shape_changes_nothing():
 def test_what_is_no_rule_is_refused(rule, message):
     with pytest.raises(TypeError, match=message):
         gpuopt.Optimizer(np.ones(3), rule, lr=1.0)
+
+
+@dataclass(frozen=True)
+class Misspelt(gpuopt.Rule):
+    def scalars(self, lr, t):
+        return {"lr": lr}
+
+    def update(self, p, g, s):
+        return p - s.rate * g
+
+
+@dataclass(frozen=True)
+class Summing(gpuopt.Rule):
+    def scalars(self, lr, t):
+        return {"lr": lr}
+
+    def update(self, p, g, s):
+        return p - s.lr * (g * g).sum()
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (Misspelt(), r"update uses s.rate, but scalars\(\) returns lr"),
+        (Summing(), r"\.sum of an element"),
+    ],
+)
+def test_mistakes_in_a_formula_are_told_as_they_are(rule, message):
+    with pytest.raises(gpuopt.LoweringError, match=message):
+        gpuopt.Optimizer(np.ones(3), rule, lr=1.0).step(np.ones(3))
+
+
+def test_a_state_without_its_comma_is_told():
+    with pytest.raises(TypeError, match="must be a tuple of names"):
+        gpuopt.Optimizer(np.ones(3), Buffers("mom"), lr=1.0)  # type: ignore[arg-type]

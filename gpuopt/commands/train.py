@@ -31,7 +31,7 @@ def train(
     hidden: Annotated[
         str, Option(metavar="N,N", help="Sizes of the hidden layers, or none.")
     ] = "256,128",
-    l2: Annotated[float, Option(help="L2 regularisation: lambda / (2 m) sum ||W||^2.")] = 0.0,
+    l2: Annotated[float, Option(help="Lambda: adds lambda / (2 batch-size) sum ||W||^2.")] = 0.0,
     seed: Annotated[int, Option(help="Fixes split, initial parameters and batches.")] = 0,
     device: Annotated[
         str, Option(help="auto, cpu, cuda or cuda:N. auto takes the GPU if there is one.")

@@ -3,7 +3,6 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from types import SimpleNamespace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -73,7 +72,7 @@ class _Recorder:
     def fail(self, what: str) -> NoReturn:
         raise LoweringError(
             f"rule {self.rule}: {what} cannot be lowered to a kernel; "
-            f"a formula may use {SUPPORTED}. backend='numpy' runs any formula, more slowly."
+            f"a formula may use {SUPPORTED}. backend='numpy' runs any formula of one element."
         )
 
 
@@ -82,6 +81,22 @@ def _binary(function: np.ufunc, swapped: bool = False) -> Callable[["Value", Any
         return function(other, self) if swapped else function(self, other)
 
     return method
+
+
+class _Scalars:
+    """The scalars of a step as symbols."""
+
+    def __init__(self, recorder: _Recorder, names: tuple[str, ...]) -> None:
+        self.recorder, self.names = recorder, names
+
+    def __getattr__(self, name: str) -> "Value":
+        if name not in self.names:
+            given = ", ".join(self.names) or "nothing"
+            raise LoweringError(
+                f"rule {self.recorder.rule}: update uses s.{name}, but scalars() returns {given}; "
+                "update takes (p, g, *state, s)"
+            )
+        return Value(self.recorder, f"s_{name}")
 
 
 class Value:
@@ -113,6 +128,11 @@ class Value:
         if isinstance(exponent, Value) or exponent not in (1, 2, 3, 4):
             self.recorder.fail(f"the power {base!r} ** {exponent!r}")
         return functools.reduce(np.multiply, [base] * int(exponent))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):  # NumPy and copy ask for many that need not be there
+            raise AttributeError(name)
+        self.recorder.fail(f".{name} of an element (a formula sees one number, not an array)")
 
     def __repr__(self) -> str:
         return self.name
@@ -173,7 +193,7 @@ def _trace(formula: _Formula) -> Program:
     check_names(name, arrays)
     recorder = _Recorder(name)
     symbols = [Value(recorder, a) for a in arrays]
-    s = SimpleNamespace(**{x: Value(recorder, f"s_{x}") for x in scalars})
+    s = _Scalars(recorder, scalars)
     try:
         results = returned(rule, rule.update(*symbols, s))
     except LoweringError:

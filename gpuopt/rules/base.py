@@ -126,3 +126,5 @@ def check_rule(rule: Any) -> None:
         hash(rule)
     except TypeError as error:
         raise TypeError(f"{name}'s fields must be hashable, such as tuples: {error}") from None
+    if not isinstance(rule.state, tuple):
+        raise TypeError(f"{name}.state must be a tuple of names such as ('m',), got {rule.state!r}")

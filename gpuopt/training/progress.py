@@ -19,7 +19,7 @@ def run_all(
     columns = (
         TextColumn("{task.description:>16}"),
         BarColumn(),
-        TextColumn("{task.completed}/{task.total} steps, loss {task.fields[loss]:.4f}"),
+        TextColumn("{task.completed}/{task.total} steps, {task.fields[state]}"),
         TimeRemainingColumn(),
     )
     results = {}
@@ -28,10 +28,10 @@ def run_all(
     ) as bar:
         for name in names:
             total = steps_per_run(data, settings)
-            task = bar.add_task(TITLES[name], total=total, loss=float("nan"))
+            task = bar.add_task(TITLES[name], total=total, state="compiling")
 
             def advance(loss: float, task=task) -> None:
-                bar.update(task, advance=1, loss=loss)
+                bar.update(task, advance=1, state=f"loss {loss:.4f}")
 
             results[name] = train(name, data, settings, device, backend, advance)
     return results

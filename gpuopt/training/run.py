@@ -122,7 +122,9 @@ def train_from(
             if batch is None:
                 break
             with np.errstate(all="ignore"):  # a run that diverges shows as such in its losses
-                cost, grads = cost_and_gradients(params, batch[0], batch[1], settings.l2)
+                # a smaller last batch is not regularised more strongly than the others
+                l2 = settings.l2 * batch[0].shape[1] / settings.batch_size
+                cost, grads = cost_and_gradients(params, batch[0], batch[1], l2)
             device.wait()
             before = time.perf_counter()
             optimizer.step(grads)

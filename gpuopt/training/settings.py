@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import gpuopt
-from gpuopt.errors import InputError, input_errors
+from gpuopt.errors import InputError
 from gpuopt.groups import learning_rate
 
 MAKERS = {
@@ -75,8 +75,10 @@ def learning_rates(names: list[str], given: str | None) -> dict[str, float]:
                 f"--lr {given}: {text!r} is not a number; give one, as in --lr 0.01, "
                 "or --lr adam=0.001,sgd=0.1"
             ) from None
-        with input_errors(ValueError):
+        try:
             learning_rate(value)
+        except ValueError as error:
+            raise InputError(f"--lr {given}: {error}") from None
         lr.update({name: value} if equals else dict.fromkeys(names, value))
     return lr
 

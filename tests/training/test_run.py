@@ -97,3 +97,19 @@ def test_a_run_that_diverges_is_reported_and_no_crash(tmp_path, monkeypatch, cap
     assert main(args.split()) == 0
     assert "diverged" in capsys.readouterr().out
     assert None in json.loads((tmp_path / "out.json").read_text())["optimizers"]["sgd"]["losses"]
+
+
+def test_every_batch_is_regularised_alike(monkeypatch):
+    digits = data.digits(np.random.default_rng(0))
+    settings = Settings(lr={"sgd": 0.1}, hidden=(), batch_size=1000, epochs=1, l2=0.5)
+    real, strengths = run.cost_and_gradients, []
+
+    def watched(params, X, Y, l2=0.0):
+        strengths.append(l2 / X.shape[1])
+        return real(params, X, Y, l2)
+
+    monkeypatch.setattr(run, "cost_and_gradients", watched)
+    run.train("sgd", digits, settings, device.cpu(), "numpy")
+    whole, rest = strengths[-2:]
+    assert digits.X.shape[1] % 1000
+    assert whole == rest == pytest.approx(0.5 / 1000)
