@@ -70,7 +70,8 @@ class Optimizer:
 
         grads: the structure of `params`, holding arrays of each parameter's shape and dtype on its
         device, or None. Gradients are read, never written. Whatever raises, raises before a
-        parameter, state buffer or step count has changed.
+        parameter, state buffer or step count has changed; but for a rule that only the numpy
+        backend can run, when its own code raises in the middle of a step.
         """
         flat = self._structure.flatten(grads)
         plan = self._plan

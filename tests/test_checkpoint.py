@@ -253,3 +253,13 @@ def test_errors_of_files_name_the_file(tmp_path):
     opt.save(tmp_path / "state.safetensors")
     assert (tmp_path / "state.safetensors").stat().st_mode == text.stat().st_mode
     assert sorted(x.name for x in tmp_path.iterdir()) == ["state.safetensors", "text"]
+
+
+def test_a_group_saved_as_following_follows_again():
+    def build(**own):
+        return gpuopt.SGD([{"params": np.ones(2), **own}], lr=0.5, backend="numpy")
+
+    other = build(lr=0.125)
+    other.load_state_dict(build().state_dict())
+    other.lr = 2
+    assert other.param_groups[0]["lr"] == 2

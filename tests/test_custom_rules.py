@@ -122,13 +122,17 @@ def test_tuples_come_back_from_a_file(tmp_path):
 
 @dataclass(frozen=True)
 class OfAnotherShape(gpuopt.Rule):
-    """Only the NumPy backend runs it: it looks at the whole block."""
+    """Only the NumPy backend runs it: it looks at the whole block. Its state does not fit."""
+
+    @property
+    def state(self):
+        return ("m",)
 
     def scalars(self, lr, t):
         return {}
 
-    def update(self, p, g, s):
-        return np.concatenate([p, g])
+    def update(self, p, g, m, s):
+        return p - g, np.concatenate([m, g, g])
 
 
 def test_a_formula_of_another_shape_changes_nothing():

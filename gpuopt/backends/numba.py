@@ -59,8 +59,8 @@ def start_threads() -> bool:
     """Start Numba's threads, once, and have them sleep soon when there is nothing to do.
 
     GNU OpenMP's threads spin for milliseconds after a sweep, on the cores that the next matrix
-    product wants: 50 times slower training was measured. It reads how long when it is loaded; what
-    the user has set stands. Once another library has loaded it, this changes nothing.
+    product wants: training some 40 times slower was measured. It reads how long when it is loaded;
+    what the user has set stands. Once another library has loaded it, this changes nothing.
 
     True if two Python threads may use them at once; Numba's own, "workqueue", end the process then.
     """

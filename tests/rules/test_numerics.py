@@ -129,3 +129,19 @@ def test_denormals_are_kept(backend):
     p, g = np.full(20, 1e-40, "f4"), np.full(20, 3e-41, "f4")
     gpuopt.SGD(backend.asarray(p), lr=1, backend=backend.name).step(backend.asarray(g))
     np.testing.assert_allclose(p, 7e-41, rtol=1e-4)
+
+
+def test_a_tiny_decoupled_decay_is_not_rounded_away(backend):
+    """lr * weight_decay is 2e-8; 1 - 2e-8 is 1 in float32. Rounding of p averages out over many."""
+    rng = np.random.default_rng(0)
+    start = rng.uniform(1, 2, 200_000).astype("f4")
+    g = rng.uniform(0.5, 1, start.shape).astype("f4")
+    ends = []
+    for decay in (0.0, 2e-4):
+        p = start.copy()
+        opt = gpuopt.AdamW(
+            backend.asarray(p), lr=1e-4, weight_decay=decay, eps=1.0, backend=backend.name
+        )
+        opt.step(backend.asarray(g))
+        ends.append(p.astype("f8"))
+    np.testing.assert_allclose((ends[0] - ends[1]).mean() / start.mean(), 2e-8, rtol=0.1)
