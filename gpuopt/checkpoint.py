@@ -9,7 +9,8 @@ from gpuopt.groups import Group, Schedule, fields, learning_rate, with_fields
 from gpuopt.rules.base import Rule, check_rule
 
 if TYPE_CHECKING:
-    from gpuopt.optimizer import Optimizer, Param
+    from gpuopt.optimizer import Optimizer
+    from gpuopt.parameters import Param
 
 
 def state_dict(opt: "Optimizer") -> dict[str, Any]:
@@ -17,10 +18,15 @@ def state_dict(opt: "Optimizer") -> dict[str, Any]:
     return {
         **description(opt),
         "state": {
-            p.key: {"step": step, **{name: copy(a) for name, a in p.state.items()}}
+            p.key: {"step": step, **{name: copy(a) for name, a in buffers(p, step)}}
             for p, step in zip(opt._params, opt.param_steps.values(), strict=True)
         },
     }
+
+
+def buffers(param: "Param", step: int) -> list[tuple[str, Any]]:
+    """The state to save: none before the first step, even where a skipped one has made it."""
+    return list(param.state.items()) if step else []
 
 
 def description(opt: "Optimizer") -> dict[str, Any]:
@@ -29,6 +35,7 @@ def description(opt: "Optimizer") -> dict[str, Any]:
         "rule": type(opt.rule).__name__,
         "step_count": opt.step_count,
         "lr": "schedule" if callable(opt.lr) else opt.lr,
+        "average": opt.average,
         "groups": [hyperparameters(group) for group in opt.param_groups],
     }
 
@@ -43,6 +50,7 @@ def load_state_dict(opt: "Optimizer", saved: dict[str, Any]) -> None:
     """Check everything, allocate everything, then change the optimizer."""
     try:
         count = whole(saved["step_count"], "step_count")
+        check_average(opt, saved.get("average"))
         common, changes = checked_rate(opt._common, saved["lr"], "lr"), checked_groups(opt, saved)
         states = [checked_state(opt, param, saved["state"]) for param in opt._params]
     except KeyError as error:
@@ -51,6 +59,7 @@ def load_state_dict(opt: "Optimizer", saved: dict[str, Any]) -> None:
     if unknown:
         raise ValueError(f"the state to load has parameters that are not here: {sorted(unknown)}")
     fresh = [allocated(opt, p, state) for p, (_, state) in zip(opt._params, states, strict=True)]
+    opt._stepper.drop_plan()
     opt._common["lr"] = common
     for group, (rule, lr) in zip(opt.param_groups, changes, strict=True):
         group.rule = rule
@@ -60,9 +69,16 @@ def load_state_dict(opt: "Optimizer", saved: dict[str, Any]) -> None:
             group["lr"] = lr
     for k, (param, (step, _)) in enumerate(zip(opt._params, states, strict=True)):
         param.state = fresh[k]
-        opt._steps[k] = step
-    opt._count = count
-    opt._plan = None
+        opt._stepper.counts.steps[k] = step
+    opt._stepper.counts.taken = count
+
+
+def check_average(opt: "Optimizer", saved: Any) -> None:
+    if saved != opt.average:
+        raise ValueError(
+            f"the state to load was saved with average={saved!r}, and this optimizer has "
+            f"average={opt.average!r}; make it with the same"
+        )
 
 
 def checked_rate(group: Group, saved: Any, what: str) -> float | Schedule:
@@ -127,7 +143,7 @@ def checked_state(opt: "Optimizer", param: "Param", saved: dict[str, Any]) -> tu
     step = whole(buffers.pop("step"), f"the step of {param.label}")
     memory = opt._backend.memory(param.view)
     expected = (memory.shape, state_dtype(memory.dtype))
-    names = param.group.rule.state if step else ()
+    names = param.buffers if step else ()
     if tuple(buffers) != tuple(names) and set(buffers) != set(names):
         raise ValueError(
             f"the state to load for {param.label} at step {step} has buffers {tuple(buffers)}, "

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuopt.backends.host import as_real
-from gpuopt.checkpoint import description, load_state_dict
+from gpuopt.checkpoint import buffers, description, load_state_dict
 
 if TYPE_CHECKING:
     from gpuopt.optimizer import Optimizer
@@ -22,12 +22,13 @@ def save(opt: "Optimizer", path: Any) -> None:
     safetensors = _safetensors()
     if not Path(path).parent.is_dir():
         raise FileNotFoundError(f"{path}: there is no folder {Path(path).parent}; make it first")
+    steps = opt.param_steps
     tensors = {
         f"{p.key}/{name}": as_real(np.asarray(opt._backend.to_host(array), order="C"))
         for p in opt._params
-        for name, array in p.state.items()
+        for name, array in buffers(p, steps[p.key])
     }
-    about = {**description(opt), "steps": opt.param_steps}
+    about = {**description(opt), "steps": steps}
     metadata = {"gpuopt": json.dumps(about, default=lambda number: number.item())}
     unfinished = Path(f"{path}.{os.getpid()}.tmp")
     try:

@@ -26,7 +26,8 @@ class Group(MutableMapping[str, Any]):
 
     def __init__(self, rule: Rule, lr: float | Schedule | None, common: "Group | None") -> None:
         self.rule, self._lr, self._common = rule, lr, common
-        self.on_change: Callable[[Rule, Rule], None] = lambda old, new: None
+        self.before_change: Callable[[Rule, Rule], None] = lambda old, new: None
+        self.after_change: Callable[[], None] = lambda: None
 
     @property
     def lr(self) -> float | Schedule:
@@ -67,6 +68,7 @@ class Group(MutableMapping[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         if name == "lr":
             self._lr = learning_rate(value)
+            self.after_change()
             return
         new = with_fields(self.rule, {name: value})
         if new.state != self.rule.state:
@@ -74,8 +76,9 @@ class Group(MutableMapping[str, Any]):
                 f"{name}={value!r} would change the state from {self.rule.state} to {new.state}; "
                 "make a new optimizer"
             )
-        self.on_change(self.rule, new)
+        self.before_change(self.rule, new)
         self.rule = new
+        self.after_change()
 
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"a hyper-parameter cannot be deleted: {name!r}")

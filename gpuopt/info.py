@@ -8,7 +8,11 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-PACKAGES = ("numpy", "numba", "cupy", "torch")
+PACKAGES = ("numpy", "numba", "cupy", "numba-cuda", "torch")
+OTHER_NAMES = {  # CuPy's wheels are named for their CUDA version
+    "cupy": ("cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x"),
+    "numba-cuda": ("numba-cuda-mlir",),
+}
 
 
 def collect() -> dict[str, Any]:
@@ -51,11 +55,8 @@ def versions() -> dict[str, str | None]:
 
 
 def version(package: str) -> str | None:
-    """The version of an installed package; CuPy's wheels are named for their CUDA version."""
-    names = [package]
-    if package == "cupy":
-        names += ["cupy-cuda13x", "cupy-cuda12x", "cupy-cuda11x"]
-    for name in names:
+    """The version of an installed package, with the name it is installed by if that is another."""
+    for name in (package, *OTHER_NAMES.get(package, ())):
         try:
             return importlib.metadata.version(name) + (f" ({name})" if name != package else "")
         except importlib.metadata.PackageNotFoundError:
@@ -85,11 +86,15 @@ def memory() -> dict[str, int]:
 
 
 def gpus() -> list[dict[str, Any]]:
-    """Each GPU that CuPy sees: its name, compute capability and memory in bytes."""
+    """Each GPU that CuPy or Numba sees: its name, compute capability and memory in bytes."""
     backends = importlib.import_module("gpuopt.backends")
-    missing = backends.unavailable("cupy")
-    if missing:
-        raise Missing(missing)
+    reasons = {name: backends.unavailable(name) for name in backends.GPU}
+    if all(reasons.values()):
+        raise Missing("; ".join(reasons.values()))
+    return cupy_gpus() if reasons["cupy"] is None else numba_gpus()
+
+
+def cupy_gpus() -> list[dict[str, Any]]:
     runtime = importlib.import_module("cupy").cuda.runtime
     found = []
     for index in range(runtime.getDeviceCount()):
@@ -100,6 +105,25 @@ def gpus() -> list[dict[str, Any]]:
                 "name": properties["name"].decode(),
                 "compute_capability": f"{properties['major']}.{properties['minor']}",
                 "memory": int(properties["totalGlobalMem"]),
+            }
+        )
+    return found
+
+
+def numba_gpus() -> list[dict[str, Any]]:
+    kernels = importlib.import_module("gpuopt.kernels.device_numba_cuda")
+    if kernels.simulated():
+        raise Missing("Numba's simulator runs on the CPU in place of one: NUMBA_ENABLE_CUDASIM=1")
+    cuda, found = kernels.cuda, []
+    for index, gpu in enumerate(cuda.gpus):
+        with gpu:
+            memory = cuda.current_context().get_memory_info().total
+        found.append(
+            {
+                "device": f"cuda:{index}",
+                "name": str(gpu.name),
+                "compute_capability": "{}.{}".format(*gpu.compute_capability),
+                "memory": int(memory),
             }
         )
     return found

@@ -1,30 +1,16 @@
 """The optimizer: parameters, groups, state, `step` and `state_dict`."""
 
-from dataclasses import dataclass, field
+import operator
+from contextlib import AbstractContextManager
 from typing import Any
 
-import numpy as np
-
 from gpuopt import backends, checkpoint, files
-from gpuopt.backends.memory import first_overlap, overlaps_itself
+from gpuopt.averaging import averaged_params, averages
 from gpuopt.groups import Group, Schedule, collect, learning_rate
-from gpuopt.plan import Plan, make_plan
-from gpuopt.rules.base import Rule, check_rule
-
-
-@dataclass
-class Param:
-    """One parameter: its key in checkpoints, its array as the backend sees it, its state."""
-
-    key: str
-    view: Any
-    group: Group
-    state: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """The parameter's name in error messages."""
-        return f"params[{int(self.key)}]" if self.key.isdigit() else f"params[{self.key!r}]"
+from gpuopt.options import PLAIN, Parts, step_options
+from gpuopt.parameters import make_params
+from gpuopt.rules.base import Rule, check_rule, decay_rate
+from gpuopt.stepping import Stepper
 
 
 class Optimizer:
@@ -36,7 +22,10 @@ class Optimizer:
     numpy backend), of any shape and strides. Nothing is copied: the caller's memory is updated.
 
     rule: a `gpuopt.Rule`. lr: a number, or a schedule: a function of the step count, from 1.
-    backend: None picks by the arrays; or "numpy", "numba", "cupy".
+    backend: None picks by the arrays; or "numpy", "numba", "cupy", "numba-cuda".
+    average: None, or the decay in [0, 1) of an exponentially weighted average of the parameters
+    that every step keeps in the same pass: a <- decay a + (1 - decay) p, bias-corrected, over the
+    steps in which a parameter had a gradient. It costs one more buffer.
 
     Raises TypeError or ValueError, naming the parameter, for arrays that cannot be updated in place
     (read-only, integer, overlapping, given twice), and BackendError with the reason when a backend
@@ -44,41 +33,85 @@ class Optimizer:
     """
 
     def __init__(
-        self, params: Any, rule: Rule, *, lr: float | Schedule, backend: str | None = None
+        self,
+        params: Any,
+        rule: Rule,
+        *,
+        lr: float | Schedule,
+        average: float | None = None,
+        backend: str | None = None,
     ) -> None:
         check_rule(rule)
+        self._average = None if average is None else decay_rate("average", average)
         self._common = Group(rule, learning_rate(lr), None)
         self._structure, self.param_groups, members = collect(params, self._common)
-        keys = self._structure.keys
-        if len(set(keys)) != len(keys):
-            raise ValueError(f"two parameters have the same name, as text: {sorted(keys)}")
         self._backend = backends.pick([array for array, _ in members], backend)
-        self._params = [
-            Param(key, array, group) for key, (array, group) in zip(keys, members, strict=True)
-        ]
-        for param in self._params:
-            param.view = self._backend.view(param.view, param.label, written=True)
-        self._check_overlap()
+        parts = Parts(average=self._average)
+        self._params = make_params(self._backend, self._structure.keys, members, parts)
+        self._stepper = Stepper(self._backend, self._params, self._average)
         for group in {id(g): g for g in [self._common, *self.param_groups]}.values():
-            group.on_change = self._rule_changed
-        self._steps = np.zeros(len(keys), np.int64)
-        self._count = 0
-        self._plan: Plan | None = None
+            group.before_change = self._stepper.rule_changes
+            group.after_change = self._stepper.push
+        self._swapped = False
 
-    def step(self, grads: Any) -> None:
+    def step(
+        self,
+        grads: Any,
+        *,
+        max_norm: float | None = None,
+        max_value: float | None = None,
+        loss_scale: Any = None,
+        skip_nonfinite: bool = False,
+        zero_grads: bool = False,
+    ) -> None:
         """Update every parameter that has a gradient, in place.
 
         grads: the structure of `params`, holding arrays of each parameter's shape and dtype on its
-        device, or None. Gradients are read, never written. Whatever raises, raises before a
-        parameter, state buffer or step count has changed; but for a rule that only the numpy
-        backend can run, when its own code raises in the middle of a step.
+        device, or None.
+
+        Before the rule, in this order, in the same pass over memory:
+        loss_scale: gradients are divided by it: a number, an array of one element on the GPU, or a
+        `LossScaler`, which implies skip_nonfinite and is updated.
+        max_norm: gradients are multiplied by max_norm / (norm + 1e-6) where that is below 1, for
+        the L2 norm of all gradients together; infinity only measures it. It costs one more read of
+        the gradients; `grad_norm` tells it.
+        max_value: each element is then clipped to [-max_value, max_value].
+
+        skip_nonfinite: a step with a NaN or an infinity in any gradient changes no parameter, state
+        or step count. zero_grads: gradients are zero after the step, a skipped one as well;
+        otherwise they are read, never written.
+
+        On a GPU nothing waits for the device. Whatever raises, raises before a parameter, state
+        buffer or step count has changed; but for a rule that only the numpy backend can run, when
+        its own code raises in the middle of a step.
         """
-        flat = self._structure.flatten(grads)
-        plan = self._plan
-        if plan is None or not plan.follow(flat):
-            plan = self._plan = make_plan(self._backend, self._params, self._steps, flat)
-        plan.run(self._count + 1, self._steps)
-        self._count += 1
+        options = PLAIN
+        asked = (max_norm, max_value, loss_scale, skip_nonfinite, zero_grads)
+        if any(map(operator.is_not, asked, (None, None, None, False, False))):
+            options = step_options(self._backend, *asked)
+        if self._swapped:
+            raise RuntimeError("a step inside `with opt.averages()` would change the averages")
+        self._stepper.step(self._structure.flatten(grads), options)
+
+    @property
+    def grad_norm(self) -> float:
+        """The L2 norm of the last step's gradients together, without loss scale and before
+        clipping. Reading it waits for a GPU. RuntimeError if that step had no need of it."""
+        return self._stepper.grad_norm()
+
+    @property
+    def average(self) -> float | None:
+        """The decay of the average of the parameters, or None."""
+        return self._average
+
+    def averaged_params(self) -> Any:
+        """Copies of the averages, in the structure of `params`; RuntimeError without `average`."""
+        return averaged_params(self)
+
+    def averages(self) -> AbstractContextManager[None]:
+        """`with opt.averages():` the parameters hold their averages, and after it their own values
+        again, bit for bit. It takes memory for a copy of the parameters."""
+        return averages(self)
 
     @property
     def lr(self) -> float | Schedule:
@@ -101,13 +134,15 @@ class Optimizer:
 
     @property
     def step_count(self) -> int:
-        """How many steps this optimizer has taken."""
-        return self._count
+        """How many steps this optimizer has taken, those that were skipped not counted. Reading it
+        waits for a GPU after a step that may have been skipped, or was captured in a graph."""
+        return self._stepper.settled_counts().taken
 
     @property
     def param_steps(self) -> dict[str, int]:
         """How many steps each parameter has taken: those in which it had a gradient."""
-        return {p.key: int(t) for p, t in zip(self._params, self._steps, strict=True)}
+        steps = self._stepper.settled_counts().steps
+        return {p.key: int(t) for p, t in zip(self._params, steps, strict=True)}
 
     @property
     def state(self) -> dict[str, dict[str, Any]]:
@@ -136,29 +171,6 @@ class Optimizer:
         """Read a file that `save` wrote."""
         files.load(self, path)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Copies and pickles make a plan of their own: a plan holds addresses."""
-        return {**self.__dict__, "_plan": None}
-
     def __repr__(self) -> str:
         count = len(self._params)
         return f"Optimizer({self.rule!r}, lr={self.lr!r}, {count} parameters, {self.backend})"
-
-    def _rule_changed(self, old: Rule, new: Rule) -> None:
-        if self._backend.key(old) != self._backend.key(new):
-            self._plan = None
-
-    def _check_overlap(self) -> None:
-        memories = [(p.label, self._backend.memory(p.view)) for p in self._params]
-        for label, memory in memories:
-            if overlaps_itself(memory):
-                raise ValueError(
-                    f"{label} has elements that share memory (broadcast or expanded); "
-                    "pass a copy of it"
-                )
-        pair = first_overlap(memories)
-        if pair:
-            raise ValueError(
-                f"{pair[0]} and {pair[1]} share memory; a step would update it twice. "
-                "Pass each parameter once"
-            )

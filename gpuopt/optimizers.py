@@ -1,6 +1,7 @@
 """The optimizers by name: each makes an `Optimizer` with its rule, under PyTorch's argument names.
 
-`params`, `lr` and `backend` are those of `Optimizer`; the equations are in each rule's docstring.
+`params`, `lr`, `average` and `backend` are those of `Optimizer`; the equations are in each rule's
+docstring.
 """
 
 from typing import Any
@@ -18,11 +19,12 @@ def SGD(
     nesterov: bool = False,
     weight_decay: float = 0.0,
     maximize: bool = False,
+    average: float | None = None,
     backend: str | None = None,
 ) -> Optimizer:
     """Gradient descent with PyTorch's momentum: see `gpuopt.rules.SGD`."""
     rule = rules.SGD(momentum, dampening, nesterov, weight_decay, maximize)
-    return Optimizer(params, rule, lr=lr, backend=backend)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)
 
 
 def Momentum(
@@ -34,11 +36,12 @@ def Momentum(
     bias_correction: bool = False,
     weight_decay: float = 0.0,
     maximize: bool = False,
+    average: float | None = None,
     backend: str | None = None,
 ) -> Optimizer:
     """Gradient descent with an average of the gradients: see `gpuopt.rules.Momentum`."""
     rule = rules.Momentum(beta, ewma, nesterov, bias_correction, weight_decay, maximize)
-    return Optimizer(params, rule, lr=lr, backend=backend)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)
 
 
 def RMSprop(
@@ -51,11 +54,12 @@ def RMSprop(
     momentum: float = 0.0,
     weight_decay: float = 0.0,
     maximize: bool = False,
+    average: float | None = None,
     backend: str | None = None,
 ) -> Optimizer:
     """RMSprop: see `gpuopt.rules.RMSprop`."""
     rule = rules.RMSprop(alpha, eps, eps_inside_sqrt, centered, momentum, weight_decay, maximize)
-    return Optimizer(params, rule, lr=lr, backend=backend)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)
 
 
 def Adam(
@@ -66,11 +70,12 @@ def Adam(
     weight_decay: float = 0.0,
     amsgrad: bool = False,
     maximize: bool = False,
+    average: float | None = None,
     backend: str | None = None,
 ) -> Optimizer:
     """Adam, with L2 regularisation: see `gpuopt.rules.Adam`."""
     rule = rules.Adam(betas, eps, weight_decay, amsgrad, maximize)
-    return Optimizer(params, rule, lr=lr, backend=backend)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)
 
 
 def AdamW(
@@ -81,8 +86,9 @@ def AdamW(
     weight_decay: float = 1e-2,
     amsgrad: bool = False,
     maximize: bool = False,
+    average: float | None = None,
     backend: str | None = None,
 ) -> Optimizer:
     """Adam with decoupled weight decay: see `gpuopt.rules.AdamW`."""
     rule = rules.AdamW(betas, eps, weight_decay, amsgrad, maximize)
-    return Optimizer(params, rule, lr=lr, backend=backend)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)

@@ -1,16 +1,21 @@
 """A plan: what a step does, worked out once and used as long as the gradients lie as they did."""
 
-from collections.abc import Hashable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+import math
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from gpuopt.backends.base import Backend, Launch, Work, state_dtype
-from gpuopt.backends.memory import Intervals, first_overlap
+from gpuopt.backends.base import Backend, Inputs, Launch
+from gpuopt.backends.host import HostLaunch
+from gpuopt.counts import Counts
 from gpuopt.groups import Group
+from gpuopt.loss_scaler import clip_coefficient
+from gpuopt.options import BARE, Options, Parts
+from gpuopt.rules.knobs import knob_values
 
 if TYPE_CHECKING:
-    from gpuopt.optimizer import Param
+    from gpuopt.parameters import Param
 
 
 class Row(NamedTuple):
@@ -27,11 +32,14 @@ class Sweep(NamedTuple):
     rows: list[Row]
     names: list[str]
     table: np.ndarray
+    parts: Parts
 
-    def fill(self, step: int, steps: np.ndarray) -> None:
-        """Work out the scalars of step number `step` of the optimizer."""
+    def fill(self, counts: Counts, **whole: float) -> None:
+        """Work out the scalars of the next step; `whole` is what a WholeStep's depend on."""
         for k, (group, param) in enumerate(self.rows):
-            scalars = group.rule.scalars(group.lr_at(step), int(steps[param]) + 1)
+            rule = self.parts.around(group.rule)
+            t = int(counts.steps[param]) + 1
+            scalars = rule.scalars(group.lr_at(counts.taken + 1), t, **whole)
             if list(scalars) != self.names:
                 raise ValueError(
                     f"{type(group.rule).__name__}.scalars gave {list(scalars)} at this step, and "
@@ -39,18 +47,35 @@ class Sweep(NamedTuple):
                 )
             self.table[k] = list(scalars.values())
 
+    def inputs(self, counts: Counts) -> Inputs:
+        """What a GPU needs to work out the same scalars itself."""
+        knobs = [
+            [group.lr_at(counts.taken + 1), *knob_values(self.parts.around(group.rule))]
+            for group, _ in self.rows
+        ]
+        times = [counts.steps[param] for _, param in self.rows]
+        return Inputs(np.array(knobs, np.float64), np.array(times, np.float64))
+
 
 class Plan:
     """The launches of a step."""
 
     def __init__(
-        self, sweeps: list[Sweep], active: list[int], count: int, fresh: list[tuple["Param", dict]]
+        self,
+        backend: Backend,
+        sweeps: list[Sweep],
+        active: list[int],
+        count: int,
+        fresh: list[tuple["Param", dict]],
+        parts: Parts,
     ) -> None:
-        self.sweeps = sweeps
+        self.backend, self.sweeps, self.parts = backend, sweeps, parts
         self.fresh = fresh  # state made for this plan, handed to its parameters at the first run
         everyone = len(active) == count
         self.active = slice(None) if everyone else np.array(active, np.intp)
         self.idle = sorted(set(range(count)) - set(active))
+        self.control = backend.control([sweep.launch for sweep in sweeps])
+        self.norm: float | Callable[[], float] | None = None  # of the last step
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
         """Take this step's gradients; False if they need a new plan."""
@@ -59,103 +84,76 @@ class Plan:
                 return False
         return all(sweep.launch.follow(grads) for sweep in self.sweeps)
 
-    def run(self, step: int, steps: np.ndarray) -> None:
-        """Run step number `step` of the optimizer, and count it in `steps`, parameter by parameter.
-
-        Scalars are all worked out before the first launch: a schedule that raises changes nothing.
-        """
-        for sweep in self.sweeps:
-            sweep.fill(step, steps)
-        for sweep in self.sweeps:
-            sweep.launch.run(sweep.table)
-            sweep.launch.held = []
+    def run(self, grads: tuple[Any, ...], counts: Counts, options: Options) -> None:
+        """Run a step, and count it. Scalars are all worked out before the first launch: a schedule
+        that raises changes nothing."""
+        if self.control is not None and self.control.needed(options):
+            self.control.run([sweep.inputs(counts) for sweep in self.sweeps], options)
+            self.norm = self.control.grad_norm if options.measures else None
+        elif not self.run_on_host(grads, counts, options):
+            return
         while self.fresh:
             param, param.state = self.fresh.pop()
-        steps[self.active] += 1
+        counts.advance(self.active)
 
+    def run_on_host(self, grads: tuple[Any, ...], counts: Counts, options: Options) -> bool:
+        """Decide, and launch the sweeps; False for a step that is skipped."""
+        scale = options.scaler.scale if options.scaler else options.scale or 1.0
+        norm, found = self.measure(scale) if options.measures else (None, False)
+        skipped = found and options.skip_nonfinite
+        if not skipped:
+            whole = {}
+            if self.parts != BARE:
+                factor = clip_coefficient(norm or 0.0, options.max_norm) / scale
+                whole = {"factor": factor, "limit": options.max_value}
+            for sweep in self.sweeps:
+                sweep.fill(counts, **whole)
+            for sweep in self.sweeps:
+                sweep.launch.run(sweep.table)
+        elif options.zero_grads:
+            for grad in grads:
+                if grad is not None:
+                    self.backend.assign(self.backend.view(grad, "the gradient"), 0)
+        for sweep in self.sweeps:
+            sweep.launch.held = []
+        if options.scaler and self.sweeps:
+            options.scaler.update(found)
+        self.norm = norm
+        return not skipped
 
-def make_plan(
-    backend: Backend, params: Sequence["Param"], steps: np.ndarray, grads: tuple[Any, ...]
-) -> Plan:
-    """A plan for these gradients. Checks them, makes the state that is missing, builds launches.
+    def measure(self, scale: float) -> tuple[float, bool]:
+        """The norm of all unscaled gradients, and whether one of them is not finite.
 
-    The state that it makes is handed to the parameters when the plan first runs.
-    """
-    views = [
-        None if g is None else backend.view(g, f"the gradient of {p.label}")
-        for p, g in zip(params, grads, strict=True)
-    ]
-    active = [k for k, view in enumerate(views) if view is not None]
-    for k in active:
-        check_gradient(backend, params[k], views[k])
-    fresh = {k: new_state(backend, params[k]) for k in active if not params[k].state}
-    states = [fresh.get(k, p.state) for k, p in enumerate(params)]
-    written = check_overlap(backend, params, states, [(k, views[k]) for k in active])
-    signatures: dict[Hashable, list[int]] = {}
-    for k in active:
-        memory = backend.memory(params[k].view)
-        key = (backend.key(params[k].group.rule), memory.dtype, memory.device)
-        signatures.setdefault(key, []).append(k)
-    sweeps = []
-    for members in signatures.values():
-        rows: dict[Hashable, Row] = {}
-        for k in members:
-            rows.setdefault(row_key(params[k], steps[k]), Row(params[k].group, k))
-        order = {key: n for n, key in enumerate(rows)}
-        work = Work(
-            rule=params[members[0]].group.rule,
-            tensors=[[params[k].view, views[k], *states[k].values()] for k in members],
-            rows=[order[row_key(params[k], steps[k])] for k in members],
-            at=members,
-            written=written,
-        )
-        names = list(work.rule.scalars(lr=1e-3, t=1))
-        launch = backend.launch(work)
-        for arrays in work.tensors:
-            arrays[1] = None  # gradients are as large as the model: none is kept alive
-        table = np.empty((len(rows), len(names)), launch.real)
-        sweeps.append(Sweep(launch, list(rows.values()), names, table))
-    return Plan(sweeps, active, len(params), [(params[k], state) for k, state in fresh.items()])
+        The sum over blocks is exact, so it does not depend on the order of the parameters.
+        """
+        launches = [cast(HostLaunch, sweep.launch) for sweep in self.sweeps]
+        sums = np.concatenate([np.empty((0, 2)), *[launch.square_sums() for launch in launches]])
+        try:
+            total = math.fsum(sums[:, 0])
+        except OverflowError:  # of float64 gradients beyond 1e154
+            total = math.inf
+        return math.sqrt(total) / scale, bool(sums[:, 1].any())
 
+    @property
+    def captured(self) -> bool:
+        """Whether a graph holds one of its steps, and so the addresses in its tables."""
+        return self.control is not None and self.control.captured
 
-def row_key(param: "Param", step: Any) -> Hashable:
-    return id(param.group), int(step)
+    def grad_norm(self) -> float | None:
+        """The norm that the last step found, or None. Waits for a GPU."""
+        return self.norm() if callable(self.norm) else self.norm
 
+    def settle(self, counts: Counts) -> None:
+        """Correct the host's guess of the steps taken by what a GPU has counted; waits for it."""
+        if self.control is None or not self.control.in_charge or not self.sweeps:
+            return
+        times = self.control.times()
+        counts.taken += int(times[0][0]) - int(counts.steps[self.sweeps[0].rows[0].param])
+        for sweep, t in zip(self.sweeps, times, strict=True):
+            counts.steps[list(sweep.launch.work.at)] = t[list(sweep.launch.work.rows)]
+        self.control.settled()
 
-def new_state(backend: Backend, param: "Param") -> dict[str, Any]:
-    dtype = state_dtype(backend.memory(param.view).dtype)
-    return {name: backend.zeros_like(param.view, dtype) for name in param.group.rule.state}
-
-
-def check_gradient(backend: Backend, param: "Param", view: Any) -> None:
-    p, g = backend.memory(param.view), backend.memory(view)
-    for what, given, expected in (
-        ("shape", g.shape, p.shape),
-        ("dtype", g.dtype, p.dtype),
-        ("device", g.device, p.device),
-    ):
-        if given != expected:
-            raise ValueError(
-                f"the gradient of {param.label} has {what} {given}, but the parameter has "
-                f"{expected}; gradients must match their parameters exactly"
-            )
-
-
-def check_overlap(
-    backend: Backend,
-    params: Sequence["Param"],
-    states: list[dict[str, Any]],
-    grads: list[tuple[int, Any]],
-) -> Intervals:
-    """Raise if a gradient reaches into memory that a step writes; all that memory."""
-    written = [(p.label, backend.memory(p.view)) for p in params]
-    for param, state in zip(params, states, strict=True):
-        written += [(f"{name} of {param.label}", backend.memory(a)) for name, a in state.items()]
-    read = [(f"the gradient of {params[k].label}", backend.memory(view)) for k, view in grads]
-    pair = first_overlap(written, read)
-    if pair:
-        raise ValueError(
-            f"{pair[0]} and {pair[1]} share memory; a step would read what it has already changed. "
-            "Pass a copy of the gradient"
-        )
-    return Intervals(memory for _, memory in written)
+    def push(self, counts: Counts) -> None:
+        """Have captured steps use the present learning rates and hyper-parameters in a replay."""
+        if self.control is not None and self.captured:
+            self.control.push([sweep.inputs(counts) for sweep in self.sweeps])

@@ -23,6 +23,10 @@ class Structure(ABC):
     def flatten(self, grads: Any) -> tuple[Any, ...]:
         """One gradient (or None) for each key. Raises if `grads` is not of this structure."""
 
+    @abstractmethod
+    def unflatten(self, flat: Sequence[Any]) -> Any:
+        """The opposite of `flatten`: one value for each key, in this structure."""
+
 
 class Single(Structure):
     keys = ("0",)
@@ -33,6 +37,9 @@ class Single(Structure):
         if grads is not None and not is_array(grads):
             raise TypeError(f"grads must be one array, like params, got {kind(grads)}")
         return (grads,)
+
+    def unflatten(self, flat: Sequence[Any]) -> Any:
+        return flat[0]
 
 
 class Sequenced(Structure):
@@ -49,6 +56,9 @@ class Sequenced(Structure):
                 "pass None for a parameter without a gradient"
             )
         return flat
+
+    def unflatten(self, flat: Sequence[Any]) -> Any:
+        return list(flat)
 
     def _check(self, grads: Any) -> None:
         if is_array(grads) or isinstance(grads, (Mapping, str)) or not isinstance(grads, Iterable):
@@ -69,6 +79,9 @@ class Named(Structure):
             self._explain(grads)
         return tuple([grads[name] for name in self.names])
 
+    def unflatten(self, flat: Sequence[Any]) -> Any:
+        return dict(zip(self.names, flat, strict=True))
+
     def _explain(self, grads: Mapping[Any, Any]) -> NoReturn:
         unknown = [name for name in grads if name not in self.known]
         missing = [name for name in self.names if name not in grads]
@@ -87,6 +100,9 @@ class OneGroup(Structure):
     def flatten(self, grads: Any) -> tuple[Any, ...]:
         inside = isinstance(grads, Mapping) and grads.keys() == {"params"}
         return self.member.flatten(grads["params"] if inside else grads)
+
+    def unflatten(self, flat: Sequence[Any]) -> Any:
+        return self.member.unflatten(flat)
 
 
 class Grouped(Structure):
@@ -112,6 +128,10 @@ class Grouped(Structure):
             except (TypeError, ValueError, KeyError) as error:
                 raise type(error)(f"group {k}: {error.args[0]}") from None
         return tuple(flat)
+
+    def unflatten(self, flat: Sequence[Any]) -> Any:
+        rest = iter(flat)
+        return [m.unflatten([next(rest) for _ in m.keys]) for m in self.members]
 
 
 def structure_of(params: Any) -> tuple[Structure, list[Any]]:

@@ -10,7 +10,7 @@ from numba import carray, njit, types
 from numba.extending import intrinsic
 
 TUPLE_ITEMS = tuple.__basicsize__  # where a tuple's items begin
-TYPE, DATA, NDIM, SHAPE, STRIDES, DTYPE = 8, 16, 24, 32, 40, 56  # fields of PyArrayObject
+TYPE, DATA, NDIM, SHAPE, STRIDES, DTYPE, FLAGS = 8, 16, 24, 32, 40, 56, 64  # of PyArrayObject
 
 
 @intrinsic
@@ -66,12 +66,15 @@ def follow(grads, places, looks, written, tensors):
 
     grads is the address of a tuple. For tensor k, places[k] holds the position of its gradient in
     that tuple, where in `looks` it says what the gradient must look like, the first and
-    one-past-last byte that it touches, counted from its address, and what that is a multiple of.
+    one-past-last byte that it touches, counted from its address, what that is a multiple of, and
+    flags that it must have.
     """
     moved = False
     for k in range(len(places)):
         array = word(grads + TUPLE_ITEMS + 8 * places[k, 0])
         if not matches(array, looks, places[k, 1]):
+            return False
+        if word(array + FLAGS) & places[k, 5] != places[k, 5]:
             return False
         address = word(array + DATA)
         if address != tensors[k, 1]:
@@ -93,6 +96,7 @@ def expectation(array):
 def layout_is_known():
     """Whether tuples and arrays lie in memory as this file believes: tried on three arrays."""
     arrays = (np.arange(6.0).reshape(2, 3)[:, ::2], np.float32([1, 2]), np.zeros((3, 0, 2), "f4"))
+    arrays[1].flags.writeable = False
     for array in arrays:
         near = (np.zeros((7, 9)), array[..., :1], array.astype("c8"), array[np.newaxis])
         if not matches(id(array), np.array(expectation(array)), 0):
@@ -100,5 +104,7 @@ def layout_is_known():
         if any(matches(id(array), np.array(expectation(x)), 0) for x in near):
             return False
         if word(id(array) + DATA) != array.ctypes.data:
+            return False
+        if word(id(array) + FLAGS) & 0xFFFFFFFF != array.flags.num:
             return False
     return [word(id(arrays) + TUPLE_ITEMS + 8 * k) for k in range(3)] == list(map(id, arrays))

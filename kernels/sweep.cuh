@@ -2,21 +2,19 @@
 //
 // A sweep visits elements and knows nothing of optimizers. The part between the two `formula` marks
 // is plain gradient descent, so that this file compiles by itself; `gpuopt.lowering.cuda` prints
-// every other rule in its place, and puts the included files in: CuPy's cache of compiled kernels is
-// keyed by the text that it is given, and would not see that an included file has changed.
+// every other rule in its place, and puts the included files in: CuPy's cache of compiled kernels
+// is keyed by the text that it is given, and would not see that an included file has changed.
 //
-//     tensors   int64 (tensors, ARRAYS + 2)   address of p, g, each state; row of table; layout or -1
-//     chunks    int64 (chunks, 3)             tensor, first element, number of elements
-//     layouts   int64 (any,)                  for a tensor that is not dense: number of axes, their
-//                                             lengths, then each array's strides in elements
-//     table     real (rows, SCALARS)          a step's scalars
+// tensors, chunks and layouts are as in layout.cuh; table is real (rows, SCALARS), for a step.
 
 #include "math.cuh"
 #include "memory.cuh"
+#include "layout.cuh"
 
 // --- formula ---
 using real = float;
-constexpr int THREADS = 256, ARRAYS = 2, SCALARS = 1;
+constexpr int THREADS = 256, FLIGHT = 2;
+constexpr int ARRAYS = 2, SCALARS = 1;
 
 struct Formula {
     real s_lr;
@@ -77,38 +75,9 @@ template <int N> struct Lanes {
 // ---- kernel ----
 
 constexpr int WIDTH = 16 / sizeof(real);  // elements in a 128-bit access
-constexpr int FLIGHT = 2;                 // packs that a thread loads before it stores the first
 
-// Where element i lies in each array, when all are dense in one order.
-struct Dense {
-    int64 i;
-
-    __device__ int64 operator()(int) const { return i; }
-};
-
-// Where element i lies, counted along the axes of a layout, the last one fastest.
-struct Strided {
-    int64 offset[ARRAYS] = {};
-
-    __device__ Strided(const int64 *layout, int64 i)
-    {
-        const int64 axes = layout[0];
-        uint64 rest = i;
-        for (int64 axis = axes; axis > 0; --axis) {
-            const uint64 length = layout[axis];
-            const int64 place = rest % length;
-            rest /= length;
-#pragma unroll
-            for (int array = 0; array < ARRAYS; ++array)
-                offset[array] += place * layout[axis + axes * (1 + array)];
-        }
-    }
-
-    __device__ int64 operator()(int array) const { return offset[array]; }
-};
-
-// Elements start to end of dense arrays, N at a time; end - start is a multiple of N, and every
-// array is aligned for N at start.
+// Elements start to end of dense arrays, N at a time: a thread loads FLIGHT packs of each before it
+// stores the first. end - start is a multiple of N, and every array is aligned for N at start.
 template <int N>
 __device__ void sweep_dense(const Arrays &arrays, const Formula &formula, int64 start, int64 end)
 {
@@ -136,7 +105,7 @@ __device__ void sweep_strided(const Arrays &arrays, const Formula &formula, cons
                               int64 start, int64 end)
 {
     for (int64 i = start + threadIdx.x; i < end; i += blockDim.x) {
-        const Strided place(layout, i);
+        const Strided<0, ARRAYS> place(layout, i);
         Lanes<1> lanes;
         lanes.load(arrays, place);
         lanes.update(formula);
@@ -152,20 +121,19 @@ extern "C" __global__ void __launch_bounds__(THREADS)
           const real *table)
 {
     for (int64 c = blockIdx.x; c < count; c += gridDim.x) {
-        const int64 *chunk = chunks + 3 * c;
-        const int64 *row = tensors + (ARRAYS + 2) * chunk[0];
-        const int64 start = chunk[1], end = start + chunk[2];
-        const Arrays arrays(row);
-        const Formula formula(table + SCALARS * row[ARRAYS]);
-        const int64 layout = row[ARRAYS + 1];
-        if (layout >= 0) {
-            sweep_strided(arrays, formula, layouts + layout, start, end);
-        } else if (arrays.all_aligned<WIDTH>(start)) {
-            const int64 tail = end - (end - start) % WIDTH;
-            sweep_dense<WIDTH>(arrays, formula, start, tail);
-            sweep_dense<1>(arrays, formula, tail, end);
-        } else {
-            sweep_dense<1>(arrays, formula, start, end);
+        const Chunk chunk(tensors, ARRAYS + 2, chunks + 3 * c);
+        const Arrays arrays(chunk.row);
+        const Formula formula(table + SCALARS * chunk.row[ARRAYS]);
+        if (chunk.layout >= 0) {
+            sweep_strided(arrays, formula, layouts + chunk.layout, chunk.start, chunk.end);
+            continue;
         }
+        int64 start = chunk.start;
+        if (arrays.all_aligned<WIDTH>(start)) {
+            const int64 tail = chunk.end - (chunk.end - start) % WIDTH;
+            sweep_dense<WIDTH>(arrays, formula, start, tail);
+            start = tail;
+        }
+        sweep_dense<1>(arrays, formula, start, chunk.end);
     }
 }

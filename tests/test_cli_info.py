@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -67,12 +68,50 @@ def test_a_backend_that_breaks_oddly(monkeypatch, capsys):
             {"cupy": "no driver", "numba": "broken", "numpy": None},
             "gpuopt runs on the CPU with numpy (broken); no GPU: no driver",
         ),
+        (
+            {"cupy": "no CuPy", "numba-cuda": None, "numba": None, "numpy": None},
+            "gpuopt runs on the GPU with numba-cuda, and on the CPU with numba",
+        ),
+        (
+            {"cupy": "no CuPy", "numba-cuda": "no numba-cuda", "numba": None, "numpy": None},
+            "gpuopt runs on the CPU with numba; no GPU: no CuPy; no numba-cuda",
+        ),
         ({"cupy": "a", "numpy": "b"}, "gpuopt does not run here: cupy: a; numpy: b"),
         ({"error": "c"}, "gpuopt does not run here: c"),
     ],
 )
 def test_verdicts(found, verdict):
     assert info.verdict(found) == verdict
+
+
+class Gpu:
+    """A GPU as Numba shows it."""
+
+    name, compute_capability = "GPU 0", (9, 0)
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, *error):
+        pass
+
+
+def test_without_cupy_numba_tells_the_gpus(monkeypatch):
+    reasons = {"cupy": "no CuPy", "numba-cuda": None}
+    context = SimpleNamespace(get_memory_info=lambda: SimpleNamespace(free=1, total=2))
+    module = ModuleType("gpuopt.kernels.device_numba_cuda")
+    module.cuda = SimpleNamespace(gpus=[Gpu()], current_context=lambda: context)
+    module.simulated = lambda: False
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setattr(backends, "unavailable", reasons.get)
+    expected = {"device": "cuda:0", "name": "GPU 0", "compute_capability": "9.0", "memory": 2}
+    assert info.gpus() == [expected]
+    module.simulated = lambda: True
+    with pytest.raises(info.Missing, match="simulator"):
+        info.gpus()
+    reasons["numba-cuda"] = "no Numba"
+    with pytest.raises(info.Missing, match=r"^no CuPy; no Numba$"):
+        info.gpus()
 
 
 def test_torch_is_not_imported(monkeypatch):

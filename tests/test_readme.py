@@ -10,11 +10,12 @@ README = (Path(__file__).parent.parent / "README.md").read_text()
 
 def test_the_code_in_readme_runs():
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert len(blocks) == 3
+    assert len(blocks) == 4
     names: dict = {}
     for block in blocks:
         exec(compile(block, "README.md", "exec"), names)
     assert names["opt"].step_count == 1
+    assert names["scaler"].scale == 65536.0
     assert np.isfinite(names["params"]["W"]).all()
     assert names["params"]["b"].any() is np.False_
 

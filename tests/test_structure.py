@@ -68,3 +68,29 @@ def test_flatten_follows_the_order_of_the_parameters():
     assert grouped.flatten([None, [2, 3], {"x": 4}, [5]]) == (None, 2, 3, 4, 5)
     with pytest.raises(ValueError, match="group 1: grads has 1 entries"):
         grouped.flatten([A, [2], {"x": 4}, [5]])
+
+
+@pytest.mark.parametrize(
+    ("params", "flat", "expected"),
+    [
+        (A, (B,), B),
+        ([A, B], (1, 2), [1, 2]),
+        ((A, B), (1, 2), [1, 2]),
+        ({"x": A, 3: B}, (1, 2), {"x": 1, 3: 2}),
+        ([], (), []),
+        ({}, (), {}),
+    ],
+)
+def test_unflatten_is_the_opposite_of_flatten(params, flat, expected):
+    structure, _ = structure_of(params)
+    found = structure.unflatten(flat)
+    assert found is expected or found == expected
+    assert structure.flatten(found) == flat
+
+
+def test_unflatten_in_groups():
+    members = [OneGroup(structure_of(x)[0]) for x in (A, [A, B], {"x": A}, [B], [])]
+    expected = [A, [2, 3], {"x": 4}, [5], []]
+    assert Grouped(members).unflatten((A, 2, 3, 4, 5)) == expected
+    assert members[1].unflatten((2, 3)) == [2, 3]
+    assert Grouped(members).flatten(expected) == (A, 2, 3, 4, 5)

@@ -15,8 +15,9 @@ CLASSES = {
     "numpy": ("gpuopt.backends.numpy", "NumpyBackend"),
     "numba": ("gpuopt.backends.numba", "NumbaBackend"),
     "cupy": ("gpuopt.backends.cupy", "CupyBackend"),
+    "numba-cuda": ("gpuopt.backends.numba_cuda", "NumbaCudaBackend"),
 }
-CPU, GPU = ("numba", "numpy"), ("cupy",)
+CPU, GPU = ("numba", "numpy"), ("cupy", "numba-cuda")
 
 
 @functools.cache
@@ -48,6 +49,8 @@ def on_device(array: Any) -> bool:
     """Whether an array lies in a GPU's memory."""
     if isinstance(array, np.ndarray):
         return False
+    if getattr(array, "__cuda_ndarray__", False):  # Numba's, in its simulator as well
+        return True
     if hasattr(array, "__dlpack_device__"):
         try:
             return array.__dlpack_device__()[0] not in (1, 3)  # kDLCPU, kDLCUDAHost

@@ -3,12 +3,15 @@
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from gpuopt.backends.memory import Intervals, Memory
 from gpuopt.rules.base import Rule
+
+if TYPE_CHECKING:
+    from gpuopt.options import Options
 
 FLOATS = tuple(np.dtype(x) for x in ("float16", "float32", "float64", "complex64", "complex128"))
 
@@ -37,6 +40,11 @@ class Work:
     at: Sequence[int]  # for each tensor, its position among the gradients given to `follow`
     written: Intervals  # every byte that the optimizer's step may write
 
+    @property
+    def zeroes(self) -> bool:
+        """Whether the sweep writes zeros over the gradients."""
+        return "g" in self.rule.outputs
+
 
 class Launch(ABC):
     """One signature's tensors, ready to be swept; a step is `follow` and then `run`.
@@ -64,13 +72,16 @@ class Launch(ABC):
             if grads[position] is None:
                 return False
             try:
-                view = self.backend.view(grads[position], f"gradient {position}")
+                view = self.backend.view(
+                    grads[position], f"gradient {position}", written=self.work.zeroes
+                )
             except (TypeError, ValueError):
                 return False
             memory, old = self.backend.memory(view), self.grads[k]
             if memory != old:
                 same_layout = memory._replace(address=old.address) == old
-                if not same_layout or self.work.written.touch(memory):
+                # Gradients that are to be zeroed must not share memory: a new plan looks at that.
+                if not same_layout or self.work.zeroes or self.work.written.touch(memory):
                     return False
             moved.append((k, view, memory))
         self.held = [view for _, view, _ in moved]
@@ -92,6 +103,7 @@ class Backend(ABC):
     """Memory and sweeps of one kind of array."""
 
     name: str
+    on_gpu = False
     dtypes: tuple[np.dtype, ...] = FLOATS
 
     @abstractmethod
@@ -129,3 +141,58 @@ class Backend(ABC):
     @abstractmethod
     def launch(self, work: Work) -> Launch:
         """A launch that sweeps over `work`."""
+
+    def control(self, launches: Sequence[Any]) -> "Control | None":
+        """What carries these launches through a step on a GPU; None on the CPU."""
+        return None
+
+    def capturing(self) -> Any:
+        """The current stream of a GPU, if it is being captured in a graph; else None."""
+        return None
+
+    def scalar(self, value: Any, what: str) -> Any:
+        """A number that lies on a GPU, as this backend's array of one element; None for others."""
+        return None
+
+
+class Control(ABC):
+    """The numbers of a step that live on a GPU: norm, skipping, step counts, scalars.
+
+    in_charge: whether the host can only guess how many steps were taken, because some may have been
+    skipped or replayed. captured: whether a graph holds one of the steps.
+    """
+
+    in_charge: bool
+    captured: bool
+
+    @abstractmethod
+    def needed(self, options: "Options") -> bool:
+        """Whether a step with these options must be `run` here, not launch by launch."""
+
+    @abstractmethod
+    def run(self, inputs: "Sequence[Inputs]", options: "Options") -> None:
+        """Run a whole step: norm, decision, scalars and sweeps. Waits for nothing."""
+
+    @abstractmethod
+    def push(self, inputs: "Sequence[Inputs]") -> None:
+        """Have steps that were captured use these hyper-parameters when they are replayed."""
+
+    @abstractmethod
+    def times(self) -> list[np.ndarray]:
+        """For each launch, the step count of every row. Waits for the device."""
+
+    @abstractmethod
+    def settled(self) -> None:
+        """The host has taken over the counts that `times` gave."""
+
+    @abstractmethod
+    def grad_norm(self) -> float:
+        """The norm that the last step found. Waits for the device."""
+
+
+class Inputs(NamedTuple):
+    """What the host tells a GPU about the rows of a launch: knobs (rows, knobs) in float64, the
+    learning rate and the rule's hyper-parameters, and times (rows,), the step counts so far."""
+
+    knobs: np.ndarray
+    times: np.ndarray

@@ -1,13 +1,11 @@
 """Small tables that go from the host to a GPU at every step, without waiting for it."""
 
-import importlib
 import itertools
 import math
-from typing import Any
 
 import numpy as np
 
-cupy: Any = importlib.import_module("cupy")  # never the backend beside this file
+from gpuopt.backends.cupy_device import cupy
 
 TURNS = 8  # steps that the host may be ahead of an upload before it waits
 
@@ -22,12 +20,10 @@ class Upload:
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
         self.target = cupy.empty(shape, dtype)
-        self.turns = itertools.cycle(
-            [
-                (page_locked(shape, dtype), cupy.cuda.Event(disable_timing=True))
-                for _ in range(TURNS)
-            ]
-        )
+        self.buffers = [
+            (page_locked(shape, dtype), cupy.cuda.Event(disable_timing=True)) for _ in range(TURNS)
+        ]
+        self.turns = itertools.cycle(self.buffers)
 
     def send(self, values: np.ndarray) -> None:
         """Fill the buffer with `values`, on the current stream."""
@@ -36,6 +32,21 @@ class Upload:
         staged[...] = values
         self.target.data.copy_from_host_async(staged.ctypes.data, staged.nbytes)
         done.record()
+
+    def send_now(self, values: np.ndarray) -> None:
+        """Fill the buffer before this returns, on a stream of its own: where the current one is
+        being captured in a graph, that would keep the copy instead of doing it."""
+        staged, done = next(self.turns)
+        done.synchronize()
+        staged[...] = values
+        side = cupy.cuda.Stream(non_blocking=True)
+        self.target.data.copy_from_host_async(staged.ctypes.data, staged.nbytes, side)
+        side.synchronize()
+
+    def __del__(self) -> None:
+        """CuPy gives freed page-locked memory out again at once, so copies must be done."""
+        for _, done in self.buffers:
+            done.synchronize()
 
 
 def page_locked(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

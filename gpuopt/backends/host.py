@@ -1,11 +1,12 @@
 """Arrays in the CPU's memory, seen as NumPy arrays: what the NumPy and Numba backends share."""
 
 import sys
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
 
-from gpuopt.backends.base import Backend
+from gpuopt.backends.base import Backend, Launch
 from gpuopt.backends.memory import Memory
 
 NUMPY = tuple(map(int, np.__version__.split(".")[:2]))
@@ -50,6 +51,14 @@ def as_real(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind != "c":
         return array
     return array[..., np.newaxis].view(f"f{array.dtype.itemsize // 2}")
+
+
+class HostLaunch(Launch):
+    """A launch on the CPU."""
+
+    @abstractmethod
+    def square_sums(self) -> np.ndarray:
+        """Read all gradients: float64 (any, 2), sums of squares, and how many are not finite."""
 
 
 class HostBackend(Backend):

@@ -19,15 +19,17 @@ from numba.core import config
 
 from gpuopt.backends.base import BackendError, Launch, Work
 from gpuopt.backends.cache import import_source
-from gpuopt.backends.host import HostBackend
+from gpuopt.backends.host import HostBackend, HostLaunch
 from gpuopt.backends.memory import Memory
-from gpuopt.backends.tables import shares, tables
+from gpuopt.backends.tables import chunks_of, shares, tables
 from gpuopt.lowering.program import Program
-from gpuopt.lowering.python import module
+from gpuopt.lowering.python import module, print_into
 from gpuopt.lowering.trace import trace
 from gpuopt.rules.base import Rule
 
 LEAST = 32_768  # elements for which another thread is woken; docs/decisions.md
+NORM_CHUNK = 65_536  # elements whose sum of squares is one number
+WRITEABLE = 0x400  # among the flags of a NumPy array
 UNIT = 64  # elements: shares are whole multiples of it
 ONE_AT_A_TIME = threading.Lock()
 SPINS = "1000"  # of a thread before it sleeps: some 20 us; docs/decisions.md
@@ -52,6 +54,12 @@ class NumbaBackend(HostBackend):
 def sweep_of(program: Program, real: str, storage: tuple[str, ...]) -> Any:
     """The compiled sweep of a formula."""
     return import_source(program.rule, module(program, real, storage, "sweep_numba")).sweep
+
+
+@functools.cache
+def norm_of(storage: str) -> Any:
+    """The compiled sum of squares of gradients of a type."""
+    return import_source("norm", print_into("norm_numba", f"storage = {storage}\n")).norm
 
 
 @functools.cache
@@ -87,7 +95,7 @@ def headers_are_readable() -> bool:
     return headers().layout_is_known()
 
 
-class NumbaLaunch(Launch):
+class NumbaLaunch(HostLaunch):
     def __init__(self, backend: NumbaBackend, work: Work) -> None:
         super().__init__(backend, work)
         memories = [[backend.memory(a) for a in arrays] for arrays in work.tensors]
@@ -99,6 +107,7 @@ class NumbaLaunch(Launch):
         self.sweep = sweep_of(trace(work.rule), self.real.name, storage)
         self.expect([arrays[1] for arrays in work.tensors])
         self.turn = nullcontext() if safe or threads <= 1 else ONE_AT_A_TIME
+        self.storage, self.threads = storage[1], max(threads, 1)
         self.compile()
 
     def compile(self) -> None:
@@ -106,7 +115,7 @@ class NumbaLaunch(Launch):
         nothing, empty_share = np.empty((0, 1), self.real), np.zeros(2, np.int64)
         self.sweep(self.tensors, self.chunks, empty_share, self.layouts, nothing)
         headers_are_readable()
-        headers().follow(id(()), self.places[:0], self.looks, self.work.written.table, self.tensors)
+        headers().follow(id(()), self.places[:0], self.looks, self.forbidden, self.tensors)
 
     def expect(self, grads: list[np.ndarray]) -> None:
         """Write down for `headers.follow` what the gradients look like and where they reach."""
@@ -116,19 +125,38 @@ class NumbaLaunch(Launch):
         around = [(m.bounds[0] - m.address, m.bounds[1] - m.address) for m in self.grads]
         self.places = np.array(
             [
-                (at, begin, *span, g.dtype.alignment)
+                (at, begin, *span, g.dtype.alignment, WRITEABLE * self.work.zeroes)
                 for at, begin, span, g in zip(self.work.at, begins[:-1], around, grads, strict=True)
             ],
             np.int64,
         )
+        # Gradients that are to be zeroed must not move at all: see Launch.follow.
+        everywhere = np.array([[0, 2**63 - 1]], np.int64)
+        self.forbidden = everywhere if self.work.zeroes else self.work.written.table
         self.looks = np.array([word for look in looks for word in look], np.int64)
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
         if headers_are_readable() and headers().follow(
-            id(grads), self.places, self.looks, self.work.written.table, self.tensors
+            id(grads), self.places, self.looks, self.forbidden, self.tensors
         ):
             return True
         return super().follow(grads)
+
+    @functools.cached_property
+    def norm(self) -> tuple[Any, ...]:
+        """The kernel of `square_sums` and its tables, made when first asked for."""
+        sizes = np.array([m.as_real.size for m in self.grads], np.int64)
+        chunks = chunks_of(sizes, NORM_CHUNK)
+        ends = np.cumsum(chunks[:, 2])
+        share = np.arange(1, self.threads) * (int(sizes.sum()) // self.threads)
+        bounds = np.array([0, *np.searchsorted(ends, share), len(chunks)], np.int64)
+        return norm_of(self.storage), chunks, bounds, np.empty((len(chunks), 2))
+
+    def square_sums(self) -> np.ndarray:
+        norm, chunks, bounds, sums = self.norm
+        with self.turn:
+            norm(self.tensors, chunks, bounds, self.layouts, sums)
+        return sums
 
     def move(self, k: int, view: np.ndarray, memory: Memory) -> None:
         self.tensors[k, 1] = memory.address

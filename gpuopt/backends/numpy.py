@@ -5,14 +5,14 @@ It is the reference for every other backend, runs any formula, and needs nothing
 to float32 and back.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from gpuopt.backends.base import Launch, Work
-from gpuopt.backends.host import HostBackend, as_real
+from gpuopt.backends.base import Launch, Work, arithmetic
+from gpuopt.backends.host import HostBackend, HostLaunch, as_real
 from gpuopt.backends.memory import Memory
 from gpuopt.lowering.program import LoweringError
 from gpuopt.lowering.trace import returned, trace
@@ -34,7 +34,7 @@ class NumpyBackend(HostBackend):
         return NumpyLaunch(self, work)
 
 
-class NumpyLaunch(Launch):
+class NumpyLaunch(HostLaunch):
     def __init__(self, backend: NumpyBackend, work: Work) -> None:
         super().__init__(backend, work)
         self.rule = work.rule
@@ -54,6 +54,11 @@ class NumpyLaunch(Launch):
     def move(self, k: int, view: np.ndarray, memory: Memory) -> None:
         self.tensors[k][1] = as_real(view)
 
+    def square_sums(self) -> np.ndarray:
+        return np.array(
+            [sum_of_squares(block) for arrays in self.tensors for block in blocks_of(arrays[1])]
+        ).reshape(-1, 2)
+
     def run(self, table: np.ndarray) -> None:
         for arrays, row in zip(self.tensors, self.work.rows, strict=True):
             s = SimpleNamespace(**dict(zip(self.names, table[row], strict=True)))
@@ -61,7 +66,8 @@ class NumpyLaunch(Launch):
             arrays[1] = None  # gradients are not kept alive until the next step
 
     def sweep(self, arrays: list[np.ndarray], s: SimpleNamespace) -> None:
-        access = [["readwrite"], ["readonly"], *[["readwrite"]] * (len(arrays) - 2)]
+        arguments = ("p", "g", *self.rule.state)
+        access = [["readwrite" if a in self.rule.outputs else "readonly"] for a in arguments]
         blocks = np.nditer(
             arrays,
             flags=["external_loop", "buffered", "zerosize_ok", "delay_bufalloc"],
@@ -77,9 +83,25 @@ class NumpyLaunch(Launch):
                 new = returned(self.rule, self.rule.update(*map(read_only, block), s))
                 # A formula may return an argument, such as the old p, in another one's place.
                 new = [x if getattr(x, "base", None) is None else x.copy() for x in new]
-                p, _, *state = block  # type: ignore[misc]
-                for target, values in zip((p, *state), new, strict=True):
-                    target[...] = values
+                targets = dict(zip(arguments, block, strict=True))
+                for name, values in zip(self.rule.outputs, new, strict=True):
+                    targets[name][...] = values
+
+
+def blocks_of(array: np.ndarray) -> Iterator[np.ndarray]:
+    """An array in blocks, in the order in which it lies."""
+    flags = ["external_loop", "buffered", "zerosize_ok"]
+    return iter(np.nditer(array, flags=flags, order="K", buffersize=BLOCK))  # type: ignore[arg-type]
+
+
+def sum_of_squares(block: np.ndarray) -> tuple[float, float]:
+    """In the block's own precision where that is enough, and how many are not finite."""
+    with np.errstate(all="ignore"):
+        total = float(np.square(block, dtype=arithmetic(block.dtype)).sum())
+        if np.isfinite(total):
+            return total, 0.0
+        exact = np.square(block, dtype=np.float64).sum()
+        return float(exact), float(np.count_nonzero(~np.isfinite(block)))
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

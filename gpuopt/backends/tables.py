@@ -1,7 +1,7 @@
 """Tables that a kernel reads: where tensors lie, and how their elements are cut into chunks.
 
 All are int64 and pure functions of sizes, addresses and strides; nothing here touches an array's
-elements. The columns are written down in kernels/sweep_numba.py and kernels/sweep.cuh.
+elements. The columns are written down in kernels/sweep_numba.py and kernels/layout.cuh.
 """
 
 from collections.abc import Sequence

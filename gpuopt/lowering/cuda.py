@@ -5,6 +5,9 @@ import math
 import re
 from importlib import resources
 
+import numpy as np
+
+from gpuopt.kernels.launch import flight
 from gpuopt.lowering.program import Program
 
 BEGIN, END = "// --- formula ---\n", "// --- end of formula ---\n"
@@ -19,6 +22,10 @@ TEMPLATES = {
     "maximum": "op::maximum({0}, {1})",
     "minimum": "op::minimum({0}, {1})",
     "where": "{0} ? {1} : {2}",
+    "power": "::pow({0}, {1})",
+    "exp": "::exp({0})",
+    "log": "::log({0})",
+    "floor": "::floor({0})",
     "and": "{0} && {1}",
     "or": "{0} || {1}",
     "not": "!{0}",
@@ -32,16 +39,27 @@ def module(program: Program, real: str, storage: tuple[str, ...], threads: int, 
     `threads` is the size of a block. The result includes no file, and `#line` makes compiler errors
     name the file and line that a person would edit.
     """
+    printed = formula(program, real, storage, threads)
+    return print_into(kernel, f"formula of {program.rule}", printed)
+
+
+def norm_module(storage: str, threads: int) -> str:
+    """The CUDA source of kernels/norm.cuh for gradients of type `storage`, as NumPy names it."""
+    return print_into("norm", f"norm of {storage}", norm_formula(storage, threads))
+
+
+def print_into(kernel: str, title: str, printed: str) -> str:
+    """kernels/<kernel>.cuh with `printed` between its marks; compiler errors call that `title`."""
     file = f"{kernel}.cuh"
     before, rest = _read(file).split(BEGIN)
-    printed, after = rest.split(END)
-    after_line = (before + BEGIN + printed + END).count("\n") + 1
+    shown, after = rest.split(END)
+    after_line = (before + BEGIN + shown + END).count("\n") + 1
     return "".join(
         [
             f'#line 1 "{file}"\n',
             re.sub(r'#include "(.*)"\n', functools.partial(_included, file), before),
-            f'#line 1 "formula of {program.rule}"\n',
-            formula(program, real, storage, threads),
+            f'#line 1 "{title}"\n',
+            printed,
             f'#line {after_line} "{file}"\n{after}',
         ]
     )
@@ -60,10 +78,12 @@ def _included(file: str, include: re.Match[str]) -> str:
 
 def formula(program: Program, real: str, storage: tuple[str, ...], threads: int) -> str:
     """The part that a sweep is made for; kernels/sweep.cuh shows it for plain gradient descent."""
-    counts = f"ARRAYS = {len(program.arrays)}, SCALARS = {len(program.scalars)}"
+    width = 16 // np.dtype(real).itemsize  # as in the sweep
+    packs = flight(width * sum(np.dtype(s).itemsize for s in storage))
     lines = [
         f"using real = {TYPES[real]};",
-        f"constexpr int THREADS = {threads}, {counts};",
+        f"constexpr int THREADS = {threads}, FLIGHT = {packs};",
+        f"constexpr int ARRAYS = {len(program.arrays)}, SCALARS = {len(program.scalars)};",
         "",
         *_formula(program),
         "",
@@ -72,6 +92,14 @@ def formula(program: Program, real: str, storage: tuple[str, ...], threads: int)
         *_lanes(program),
     ]
     return "\n".join(lines) + "\n"
+
+
+def norm_formula(storage: str, threads: int) -> str:
+    """The part that a norm is made for; kernels/norm.cuh shows it for float32."""
+    return (
+        f"using Storage = {TYPES[storage]};\n"
+        f"constexpr int THREADS = {threads}, FLIGHT = {flight(16)};\n"
+    )
 
 
 def _formula(program: Program) -> list[str]:
@@ -84,7 +112,7 @@ def _formula(program: Program) -> list[str]:
         for name, written in zip(program.arrays, program.writes, strict=True)
     ]
     body = [
-        f"const {'bool' if x.is_truth else 'real'} {x.name} = {_expression(x.op, x.args)};"
+        f"const {'bool' if x.is_truth else 'real'} {x.name} = {expression(x.op, x.args)};"
         for x in program.statements
     ]
     return [
@@ -113,7 +141,7 @@ def _results(program: Program) -> list[str]:
             reads.append(f"const real {saved} = {value};")
             value = saved
         if value != target:
-            stores.append(f"{target} = {_operand(value)};")
+            stores.append(f"{target} = {operand(value)};")
     return reads + stores
 
 
@@ -173,13 +201,16 @@ def _lanes(program: Program) -> list[str]:
     ]
 
 
-def _operand(value: str | float) -> str:
+def operand(value: str | float, real: str = "real") -> str:
+    """An argument of a statement; literals are of the type `real`."""
     if isinstance(value, str):
         return value
     if math.isfinite(value):
-        return f"real({value!r})"
-    return "real(op::nan())" if math.isnan(value) else f"real({'-' * (value < 0)}op::infinity())"
+        return f"{real}({value!r})"
+    value = "op::nan()" if math.isnan(value) else "-" * (value < 0) + "op::infinity()"
+    return f"{real}({value})"
 
 
-def _expression(op: str, args: tuple[str | float, ...]) -> str:
-    return TEMPLATES.get(op, f"{{0}} {op} {{1}}").format(*map(_operand, args))
+def expression(op: str, args: tuple[str | float, ...], real: str = "real") -> str:
+    """A statement's operation in C++."""
+    return TEMPLATES.get(op, f"{{0}} {op} {{1}}").format(*(operand(a, real) for a in args))

@@ -15,8 +15,8 @@ RESERVED = re.compile(  # names that printed code uses, and words that only C++ 
     r"|consteval|constinit|decltype|dynamic_cast|export|false|noexcept|nullptr|reinterpret_cast"
     r"|requires|static_assert|static_cast|thread_local|true|typeid|wchar_t|u?int64|(and|or|not|xor)_eq"
     r"|xor|bitand|bitor|op|pack|pointer|pointers|scalars|visit|each|offset|sweep|update|types|njit"
-    r"|abs|aligned|all_aligned|arrays|formula|lane|load|maximum|minimum|place|row|sign|start|store"
-    r"|update|Arrays|Formula|Lanes|N|Pack|Place"
+    r"|abs|aligned|all_aligned|arrays|formula|lane|load|maximum|minimum|place|row|sign|sqrt|start"
+    r"|store|Arrays|Formula|Lanes|N|Pack|Place"
 )
 
 

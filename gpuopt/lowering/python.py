@@ -1,9 +1,11 @@
 """Printing a traced formula as scalar Python, in place of the one in kernels/sweep_numba.py."""
 
 import math
+import re
+from collections.abc import Iterable
 from importlib import resources
 
-from gpuopt.lowering.program import Program
+from gpuopt.lowering.program import Program, Statement
 
 BEGIN, END = "# --- formula ---\n", "# --- end of formula ---\n"
 
@@ -24,47 +26,43 @@ def module(program: Program, real: str, storage: tuple[str, ...], kernel: str) -
 
     `real` is the type of element arithmetic and `storage` the type of each array, as Numba names.
     """
-    text = resources.files("gpuopt.kernels").joinpath(f"{kernel}.py").read_text()
-    before, rest = text.split(BEGIN)
+    return print_into(kernel, formula(program, real, storage))
+
+
+def print_into(kernel: str, printed: str) -> str:
+    """The text of kernels/<kernel>.py and of the files it imports from kernels/, with `printed`
+    between its marks. The result imports nothing of gpuopt: a hash of it tells all of its code."""
+    before, rest = _read(kernel).split(BEGIN)
     _, after = rest.split(END)
-    return before + BEGIN + formula(program, real, storage) + END + after
+    names = r"^from gpuopt\.kernels\.(\w+) import (?:\([^)]*\)|.*)\n"
+    before = re.sub(names, _included, before, flags=re.M)
+    return before + BEGIN + printed + END + after
+
+
+def _read(kernel: str) -> str:
+    return resources.files("gpuopt.kernels").joinpath(f"{kernel}.py").read_text()
+
+
+def _included(line: re.Match[str]) -> str:
+    """The code of a file that the kernel imports from, without its docstring."""
+    return _read(line.group(1)).split('"""\n', 1)[1]
 
 
 def formula(program: Program, real: str, storage: tuple[str, ...]) -> str:
     """The functions that a sweep is made of; kernels/sweep_numba.py shows them for plain SGD."""
     count = range(len(program.arrays))
     stores = [k for k in count if program.writes[k]]
-    body = [f"    {x.name} = {_expression(x.op, x.args)}" for x in program.statements]
-    results = ", ".join(_operand(value) for _, value in program.results)
-    unpack = [f"    s_{name} = s[{k}]" for k, name in enumerate(program.scalars)]
+    mark = "@njit(inline='always')"
     lines = [
         f"real = {real}",
-        "",
-        "",
-        "@njit(inline='always')",
-        f"def update({', '.join(program.arrays)}, s):",
-        *unpack,
-        *body,
-        f"    return {_tuple([results])}",
-        "",
-        "",
-        "@njit(inline='always')",
-        "def scalars(row):",
-        f"    return {_tuple(f'row[{k}]' for k in range(len(program.scalars)))}",
-        "",
-        "",
-        "@njit(inline='always')",
-        "def pointers(row):",
-        f"    return {_tuple(f'pointer(row[{k}], {storage[k]})' for k in count)}",
-        "",
-        "",
-        "@njit(inline='always')",
+        *shared(program, storage, mark),
+        mark,
         "def visit(a, i, s):",
         f"    new = update({', '.join(f'load(a[{k}], i, {k})' for k in count)}, s)",
         *[f"    store(a[{k}], i, new[{j}], {k})" for j, k in enumerate(stores)],
         "",
         "",
-        "@njit(inline='always')",
+        mark,
         "def visit_strided(a, origin, step, j, s):",
     ]
     at = [f"origin[{k}] + j * step[{k}]" for k in count]
@@ -73,29 +71,60 @@ def formula(program: Program, real: str, storage: tuple[str, ...]) -> str:
         *[f"    store(a[{k}], {at[k]}, new[{j}], {k})" for j, k in enumerate(stores)],
         "",
         "",
-        "@njit(inline='always')",
+        mark,
         "def each(f, layouts, at, i):",
-        f"    return {_tuple(f'f(layouts, at, {k}, i)' for k in count)}",
+        f"    return {as_tuple(f'f(layouts, at, {k}, i)' for k in count)}",
         "",
         "",
     ]
     return "\n".join(lines)
 
 
-def _tuple(items) -> str:
+def shared(
+    program: Program, storage: tuple[str, ...], mark: str, templates: dict[str, str] = TEMPLATES
+) -> list[str]:
+    """The functions that every sweep has, each below `mark`, its decorator."""
+    body = [f"    {x.name} = {expression(x, templates)}" for x in program.statements]
+    results = (operand(value) for _, value in program.results)
+    return [
+        "",
+        "",
+        mark,
+        f"def update({', '.join(program.arrays)}, s):",
+        *[f"    s_{name} = s[{k}]" for k, name in enumerate(program.scalars)],
+        *body,
+        f"    return {as_tuple(results)}",
+        "",
+        "",
+        mark,
+        "def scalars(row):",
+        f"    return {as_tuple(f'row[{k}]' for k in range(len(program.scalars)))}",
+        "",
+        "",
+        mark,
+        "def pointers(row):",
+        f"    return {as_tuple(f'pointer(row[{k}], {kind})' for k, kind in enumerate(storage))}",
+        "",
+        "",
+    ]
+
+
+def as_tuple(items: Iterable[str]) -> str:
     return "(" + "".join(f"{x}, " for x in items).rstrip() + ")"
 
 
-def _operand(value: str | float) -> str:
+def operand(value: str | float, real: str = "real") -> str:
+    """A value's name, or a literal of the type called `real`."""
     if isinstance(value, str):
         return value
     if math.isfinite(value):
-        return f"real({value!r})"
-    return "real(np.nan)" if math.isnan(value) else f"real({'-' * (value < 0)}np.inf)"
+        return f"{real}({value!r})"
+    return f"{real}(np.nan)" if math.isnan(value) else f"{real}({'-' * (value < 0)}np.inf)"
 
 
-def _expression(op: str, args: tuple[str | float, ...]) -> str:
-    operands = [_operand(a) for a in args]
-    if op in TEMPLATES:
-        return TEMPLATES[op].format(*operands)
-    return f"{operands[0]} {op} {operands[1]}"
+def expression(
+    statement: Statement, templates: dict[str, str] = TEMPLATES, real: str = "real"
+) -> str:
+    """The right-hand side of a statement."""
+    template = templates.get(statement.op, f"{{0}} {statement.op} {{1}}")
+    return template.format(*(operand(x, real) for x in statement.args))

@@ -36,8 +36,10 @@ SUPPORTED = "+ - * / **(small whole powers) < <= > >= == !=, numpy." + ", numpy.
 )
 
 
-class _Recorder:
+class Recorder:
     """The statements so far; an operation on the same arguments is recorded once."""
+
+    operations = OPERATIONS
 
     def __init__(self, rule: str) -> None:
         self.rule = rule
@@ -69,6 +71,14 @@ class _Recorder:
             if not logic and x in self.truths:
                 self.fail(f"a true or false value as a number in {op!r} (numpy.where(c, 1.0, 0.0))")
 
+    def power(self, base: Any, exponent: Any) -> Any:
+        if isinstance(exponent, Value) or exponent not in (1, 2, 3, 4):
+            self.fail(f"the power {base!r} ** {exponent!r}")
+        return functools.reduce(np.multiply, [base] * int(exponent))
+
+    def truth(self, value: "Value") -> bool:
+        self.fail("a Python `if`, `and` or `or` on an element (numpy.where can)")
+
     def fail(self, what: str) -> NoReturn:
         raise LoweringError(
             f"rule {self.rule}: {what} cannot be lowered to a kernel; "
@@ -86,7 +96,7 @@ def _binary(function: np.ufunc, swapped: bool = False) -> Callable[["Value", Any
 class _Scalars:
     """The scalars of a step as symbols."""
 
-    def __init__(self, recorder: _Recorder, names: tuple[str, ...]) -> None:
+    def __init__(self, recorder: Recorder, names: tuple[str, ...]) -> None:
         self.recorder, self.names = recorder, names
 
     def __getattr__(self, name: str) -> "Value":
@@ -104,30 +114,25 @@ class Value:
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __init__(self, recorder: _Recorder, name: str) -> None:
+    def __init__(self, recorder: Recorder, name: str) -> None:
         self.recorder = recorder
         self.name = name
 
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if ufunc is np.power and method == "__call__" and not kwargs:
-            return self._power(*inputs)
+            return self.recorder.power(*inputs)
         if ufunc is np.square:
             return inputs[0] * inputs[0]
-        if ufunc not in OPERATIONS or method != "__call__" or kwargs:
+        if ufunc not in self.recorder.operations or method != "__call__" or kwargs:
             call = "" if method == "__call__" else f".{method}"
             options = f" with {', '.join(kwargs)}=" if kwargs else ""
             self.recorder.fail(f"numpy.{ufunc.__name__}{call}{options}")
-        return self.recorder.record(OPERATIONS[ufunc], *inputs)
+        return self.recorder.record(self.recorder.operations[ufunc], *inputs)
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
         if function is np.where and len(args) == 3 and not kwargs:
             return self.recorder.record("where", *args)
         self.recorder.fail(f"numpy.{function.__name__}")
-
-    def _power(self, base: Any, exponent: Any) -> Any:
-        if isinstance(exponent, Value) or exponent not in (1, 2, 3, 4):
-            self.recorder.fail(f"the power {base!r} ** {exponent!r}")
-        return functools.reduce(np.multiply, [base] * int(exponent))
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):  # NumPy and copy ask for many that need not be there
@@ -138,7 +143,7 @@ class Value:
         return self.name
 
     def __bool__(self) -> bool:
-        self.recorder.fail("a Python `if`, `and` or `or` on an element (numpy.where can)")
+        return self.recorder.truth(self)
 
     def __float__(self) -> float:
         self.recorder.fail("float() or a function of the math module on an element")
@@ -153,7 +158,10 @@ class Value:
         return np.absolute(self)
 
     def __pow__(self, exponent: Any) -> Any:
-        return self._power(self, exponent)
+        return self.recorder.power(self, exponent)
+
+    def __rpow__(self, base: Any) -> Any:
+        return self.recorder.power(base, self)
 
     def _in_place(self, other: Any) -> Any:
         self.recorder.fail("an assignment in place (`g += x`; write `g = g + x`)")
@@ -191,7 +199,7 @@ def _trace(formula: _Formula) -> Program:
     arrays = ("p", "g", *rule.state)
     scalars = tuple(rule.scalars(lr=1e-3, t=1))
     check_names(name, arrays)
-    recorder = _Recorder(name)
+    recorder = Recorder(name)
     symbols = [Value(recorder, a) for a in arrays]
     s = _Scalars(recorder, scalars)
     try:
@@ -202,15 +210,16 @@ def _trace(formula: _Formula) -> Program:
         recorder.fail(f"what raises `{error}`")
     values = tuple(map(recorder.operand, results))
     recorder.check_truths("return", values)
-    stored = zip(("p", *rule.state), values, strict=True)
-    return Program(name, arrays, scalars, tuple(recorder.known.values()), tuple(stored))
+    stored = dict(zip(rule.outputs, values, strict=True))
+    results = tuple((a, stored[a]) for a in arrays if a in stored)
+    return Program(name, arrays, scalars, tuple(recorder.known.values()), results)
 
 
 def returned(rule: Rule, results: Any) -> tuple[Any, ...]:
-    """What `update` returned, as one value for p and one for each state buffer."""
+    """What `update` returned, as one value for each of `rule.outputs`."""
     results = results if isinstance(results, tuple) else (results,)
-    if len(results) != 1 + len(rule.state):
-        expected = ", ".join(("p", *rule.state))
+    if len(results) != len(rule.outputs):
+        expected = ", ".join(rule.outputs)
         raise LoweringError(
             f"rule {type(rule).__name__}: update must return ({expected}), "
             f"got {len(results)} value(s)"

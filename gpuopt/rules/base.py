@@ -31,6 +31,11 @@ class Rule(ABC):
         """Names of the buffers kept per element, in the order `update` takes and returns them."""
         return ()
 
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the arrays that `update` returns new values for, in its order."""
+        return ("p", *self.state)
+
     @abstractmethod
     def scalars(self, lr: Any, t: Any) -> dict[str, Any]:
         """What is the same for all elements in one step, in float64: a dict of name to number.

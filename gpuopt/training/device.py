@@ -2,7 +2,7 @@
 
 import importlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,19 +10,24 @@ import numpy as np
 
 from gpuopt import backends
 from gpuopt.errors import InputError
+from gpuopt.prefetch import prefetch
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device: its name, how arrays get there, and how to wait until its work is done."""
+    """A device: its name, how arrays get there, and how to wait until its work is done.
+
+    move: one array, copied. feed: mini-batches, each in time for its step; on the CPU as they are.
+    """
 
     name: str
     move: Callable[[np.ndarray], Any]
+    feed: Callable[[Iterable[Any]], Iterable[Any]]
     wait: Callable[[], None]
 
 
 def cpu() -> Device:
-    return Device("cpu", np.array, lambda: None)
+    return Device("cpu", np.array, lambda batches: batches, lambda: None)
 
 
 def cuda(index: int) -> Device:
@@ -33,7 +38,12 @@ def cuda(index: int) -> Device:
         raise InputError(f"--device cuda:{index}: there are {count} GPUs, from cuda:0 on")
     cupy.cuda.Device(index).use()
     name = cupy.cuda.runtime.getDeviceProperties(index)["name"].decode()
-    return Device(f"cuda:{index} ({name})", cupy.array, cupy.cuda.get_current_stream().synchronize)
+    return Device(
+        f"cuda:{index} ({name})",
+        cupy.array,
+        lambda batches: prefetch(batches, index),
+        cupy.cuda.get_current_stream().synchronize,
+    )
 
 
 def choose(device: str, backend: str | None) -> Device:
@@ -52,6 +62,11 @@ def choose(device: str, backend: str | None) -> Device:
         if reason:
             raise InputError(f"--backend {backend}: {reason}")
         on_gpu = backend in backends.GPU
+        without_cupy = no_gpu() if on_gpu else None
+        if without_cupy:
+            raise InputError(
+                f"--backend {backend}: the network computes with CuPy on a GPU: {without_cupy}"
+            )
         if device != "auto" and on_gpu != device.startswith("cuda"):
             fitting = ", ".join(backends.GPU if device.startswith("cuda") else backends.CPU)
             raise InputError(f"--backend {backend} does not run on {device}; there is {fitting}")

@@ -13,7 +13,7 @@ from gpuopt.minibatch import minibatches
 from gpuopt.optimizer import Optimizer
 from gpuopt.training.data import Data
 from gpuopt.training.device import Device
-from gpuopt.training.network import cost_and_gradients, evaluate, initialise
+from gpuopt.training.network import BLOCK, cost_and_gradients, evaluate, initialise
 from gpuopt.training.settings import MAKERS, Settings
 
 SMALL = 2**23  # multiplications of one layer and mini-batch: below a millisecond on one core
@@ -106,11 +106,13 @@ def train_from(
 ) -> Result:
     """`train` from given parameters."""
     params = [device.move(p) for p in start]
-    X, Y, X_test, Y_test = map(device.move, (data.X, data.Y, data.X_test, data.Y_test))
-    warm_up(name, params, X[:, : settings.batch_size], Y[:, : settings.batch_size], backend)
+    # the data stay on the host: only parameters and a few mini-batches need the device's memory
+    shuffled = minibatches(data.X, data.Y, settings.batch_size, axis=1, rng=stream(settings, ORDER))
+    first = shuffled.batch(np.arange(shuffled.count), 0)  # lies in memory as shuffled ones do
+    warm_up(name, params, next(iter(device.feed([first]))), backend)
     optimizer = make(name, params, settings.lr[name], backend)
-    loss_before, _ = evaluate(params, X, Y)
-    batches = minibatches(X, Y, settings.batch_size, axis=1, rng=stream(settings, ORDER))
+    loss_before, _ = evaluation(params, data.X, data.Y, device)
+    batches = device.feed(shuffled)
     losses: list[float] = []
     at: list[float] = []
     seconds, seconds_in_optimizer = 0.0, 0.0
@@ -136,8 +138,8 @@ def train_from(
             at.append(seconds)
             advance(losses[-1])
     with np.errstate(all="ignore"):
-        loss, _ = evaluate(params, X, Y)
-        _, accuracy = evaluate(params, X_test, Y_test)
+        loss, _ = evaluation(params, data.X, data.Y, device)
+        _, accuracy = evaluation(params, data.X_test, data.Y_test, device)
     return Result(
         rule=repr(optimizer.rule),
         lr=settings.lr[name],
@@ -156,9 +158,20 @@ def make(name: str, params: list[Any], lr: float, backend: str | None) -> Optimi
     return MAKERS[name](params, lr=lr, backend=backend)
 
 
-def warm_up(name: str, params: list[Any], X: Any, Y: Any, backend: str | None) -> None:
+def evaluation(
+    params: list[Any], X: np.ndarray, Y: np.ndarray, device: Device
+) -> tuple[float, float]:
+    """`evaluate` for data on the host, of which the device holds a few blocks at a time."""
+    blocks = minibatches(X, Y, BLOCK, axis=1, shuffle=False)
+    found = [(*evaluate(params, *block), block[0].shape[1]) for block in device.feed(blocks)]
+    losses, accuracies, counts = zip(*found, strict=True)
+    loss, accuracy = np.average([losses, accuracies], axis=1, weights=counts)
+    return float(loss), float(accuracy)
+
+
+def warm_up(name: str, params: list[Any], batch: tuple[Any, Any], backend: str | None) -> None:
     """Compile everything that a run uses, on copies."""
     copies = [p.copy() for p in params]
     optimizer = make(name, copies, 0.0, backend)
     for _ in range(5):  # later steps take a shorter way, which is compiled on its own
-        optimizer.step(cost_and_gradients(copies, X, Y)[1])
+        optimizer.step(cost_and_gradients(copies, *batch)[1])

@@ -18,7 +18,7 @@ def look(*arrays):
     """places, looks and tensors for a tuple of arrays, all of them followed."""
     looks = [headers.expectation(a) for a in arrays]
     begins = np.cumsum([0, *map(len, looks)])
-    places = [(k, begins[k], 0, a.nbytes, a.dtype.alignment) for k, a in enumerate(arrays)]
+    places = [(k, begins[k], 0, a.nbytes, a.dtype.alignment, 0) for k, a in enumerate(arrays)]
     tensors = np.zeros((len(arrays), 3), np.int64)
     return table(places), np.concatenate([np.array(x, np.int64) for x in looks]), tensors
 

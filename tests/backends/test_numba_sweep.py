@@ -33,7 +33,7 @@ def sweep_for(rule, dtype):
     p = np.ones(64, dtype)
     opt = gpuopt.Optimizer(p, rule, lr=0.1, backend="numba")
     opt.step(np.ones(64, dtype))
-    (sweep,) = opt._plan.sweeps
+    (sweep,) = opt._stepper.plan.sweeps
     return sweep.launch.sweep
 
 
@@ -122,7 +122,7 @@ def test_a_second_step_compiles_launches_and_plans_nothing_new(monkeypatch):
     )
     opt, _, grads = make()
     opt.step(grads)
-    sweep = opt._plan.sweeps[0].launch.sweep
+    sweep = opt._stepper.plan.sweeps[0].launch.sweep
     compiled = len(sweep.signatures), len(calls)
     assert compiled == (1, 1)
     for name, value in (("lr", 0.5), ("betas", (0.5, 0.6)), ("eps", 1e-3), ("weight_decay", 0.0)):
@@ -155,7 +155,7 @@ import numpy as np, gpuopt
 p = np.ones(10, "f4")
 opt = gpuopt.Adam(p, lr=0.1, backend="numba")
 opt.step(np.ones(10, "f4"))
-stats = opt._plan.sweeps[0].launch.sweep.stats
+stats = opt._stepper.plan.sweeps[0].launch.sweep.stats
 hits, misses = sum(stats.cache_hits.values()), sum(stats.cache_misses.values())
 json.dump([hits, misses, float(p[0])], sys.stdout)
 """

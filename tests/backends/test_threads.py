@@ -54,8 +54,8 @@ def test_small_models_wake_no_other_thread(size, alone, monkeypatch):
     p = np.ones(size, np.float32)
     opt = gpuopt.SGD(p, lr=0.5)
     opt.step(p * 2)
-    assert opt._plan is not None
-    launch = opt._plan.sweeps[0].launch
+    assert opt._stepper.plan is not None
+    launch = opt._stepper.plan.sweeps[0].launch
     assert (len(launch.bounds) == 2) is alone
     np.testing.assert_array_equal(p, 0)
 

@@ -5,13 +5,20 @@ import re
 import pytest
 
 from gpuopt import rules
+from gpuopt.kernels.launch import BLOCK, flight
 from gpuopt.lowering import cuda
 from gpuopt.lowering.trace import trace
 from tests.without_gpu import missing, nvrtc
 from tests.without_gpu.cases import RULES, source
 
-GPUS = ("sm_75", "sm_80", "sm_90", "sm_100")
+GPUS = ("sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120")
 REALS = {"float32": "v4.f32", "float64": "v2.f64"}
+
+# Three blocks on a multiprocessor's 65,536 registers: 768 threads with 64 bytes each in flight.
+MOST_REGISTERS = 80
+# The compiler puts away a few registers for one block more on a multiprocessor. Where arithmetic is
+# the limit (float64 at a thirty-second of the speed of float32), let it.
+MOST_SPILLED = {("float64", "sm_75"): 32}
 
 
 @pytest.fixture(autouse=True)
@@ -24,21 +31,38 @@ def test_every_rule_is_compiled_here():
     assert {type(rule) for rule in RULES} == set(rules.ALL)
 
 
+def checked(gpu, text, real):
+    """Compiled for a GPU, within the registers that gpuopt.kernels.launch counts with."""
+    if gpu not in nvrtc.gpus():
+        pytest.skip(f"this NVRTC does not know {gpu}")
+    compiled = nvrtc.compile_for(gpu, text)
+    assert compiled.spilled <= MOST_SPILLED.get((real, gpu), 0)
+    assert compiled.registers <= MOST_REGISTERS
+    generic = re.findall(r"\b(?:ld|st)\.(?:v\d\.)?[fu]\d+", compiled.ptx)
+    assert not generic, "accesses that do not know that memory is global"
+    assert compiled.log.count("warning") == 0, compiled.log
+    return compiled.ptx
+
+
 @pytest.mark.parametrize("gpu", GPUS)
 @pytest.mark.parametrize("real", REALS)
 @pytest.mark.parametrize("rule", RULES, ids=repr)
 def test_no_spills_and_128_bit_accesses(rule, real, gpu):
-    compiled = nvrtc.compile_for(gpu, source(rule, real))
-    assert compiled.spilled == 0
-    assert compiled.registers <= 128  # two blocks and more on a multiprocessor's 65,536
+    ptx = checked(gpu, source(rule, real), real)
     arrays = len(trace(rule).arrays)
-    # Two packs in flight and one in the loop over what is left, or more where the compiler unrolls;
-    # only the gradient is not stored.
-    assert compiled.ptx.count(f"ld.global.{REALS[real]}") >= 3 * arrays
-    assert compiled.ptx.count(f"st.global.{REALS[real]}") >= 3 * (arrays - 1)
-    generic = re.findall(r"\b(?:ld|st)\.(?:v\d\.)?[fu]\d+", compiled.ptx)
-    assert not generic, "accesses that do not know that memory is global"
-    assert compiled.log.count("warning") == 0, compiled.log
+    packs = flight(16 * arrays)
+    packs += packs > 1  # and one in the loop over what is left; only the gradient is not stored
+    assert ptx.count(f"ld.global.{REALS[real]}") >= packs * arrays
+    assert ptx.count(f"st.global.{REALS[real]}") >= packs * (arrays - 1)
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("real", REALS)
+def test_the_norm_has_no_spills_and_128_bit_loads(real, gpu):
+    ptx = checked(gpu, cuda.norm_module(real, BLOCK), real)
+    loads = f"ld.global.{REALS[real]}"
+    assert ptx.count(loads) >= flight(16)
+    assert "atom" not in ptx, "a sum in the order in which threads happen to come"
 
 
 @pytest.mark.parametrize("rule", RULES, ids=repr)
@@ -55,16 +79,20 @@ def test_square_root_and_division_are_correctly_rounded(rule):
     assert ".ftz" not in ptx
 
 
-def test_the_file_itself_compiles():
-    """kernels/sweep.cuh with the formula that stands in it, as a reader finds it."""
-    text = cuda._read("sweep.cuh").replace("--- formula", "--- the formula")
-    for name in ("math.cuh", "memory.cuh"):
-        text = text.replace(f'#include "{name}"\n', cuda._read(name))
+@pytest.mark.parametrize("file", ["sweep.cuh", "norm.cuh"])
+def test_the_file_itself_compiles(file):
+    """With the formula that stands in it, as a reader finds it."""
+    text = cuda._read(file).replace("--- formula", "--- the formula")
+    text = re.sub(r'#include "(.*)"\n', lambda include: cuda._read(include.group(1)), text)
     assert nvrtc.compile_for("sm_80", text).spilled == 0
 
 
-@pytest.mark.parametrize("file", ["sweep.cuh", "memory.cuh", "math.cuh"])
-def test_a_compiler_error_names_the_file_and_line_to_edit(file, monkeypatch):
+FILES = [("sweep.cuh", True), ("memory.cuh", True), ("layout.cuh", True), ("math.cuh", True)]
+FILES += [("norm.cuh", False), ("layout.cuh", False)]
+
+
+@pytest.mark.parametrize(("file", "swept"), FILES)
+def test_a_compiler_error_names_the_file_and_line_to_edit(file, swept, monkeypatch):
     read, wrong = cuda._read, "int wrong = nothing_of_that_name;\n"
 
     def broken(name):
@@ -72,8 +100,9 @@ def test_a_compiler_error_names_the_file_and_line_to_edit(file, monkeypatch):
 
     monkeypatch.setattr(cuda, "_read", broken)
     line = (read(file) + wrong).count("\n")
+    text = source(rules.Adam()) if swept else cuda.norm_module("float32", BLOCK)
     with pytest.raises(nvrtc.CompileError, match=rf"(?m)^{file}\({line}\): error"):
-        nvrtc.compile_for("sm_80", source(rules.Adam()))
+        nvrtc.compile_for("sm_80", text)
 
 
 def test_a_compiler_error_between_includes_and_formula_names_its_line(monkeypatch):

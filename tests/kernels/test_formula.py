@@ -31,6 +31,23 @@ def test_the_file_shows_what_is_printed():
     assert cuda.formula(trace(Plain()), "float32", ("float32", "float32"), 256) == shown
 
 
+def test_the_file_of_the_norm_shows_what_is_printed():
+    text = cuda._read("norm.cuh")
+    shown = text[text.index(cuda.BEGIN) + len(cuda.BEGIN) : text.index(cuda.END)]
+    assert cuda.norm_formula("float32", 256) == shown
+    assert "#include" not in cuda.norm_module("float64", 256)
+    assert "using Storage = double;" in cuda.norm_module("float64", 256)
+
+
+def test_packs_in_flight_go_by_the_bytes_of_all_arrays():
+    few, many = trace(Plain()), trace(rules.Adam())
+    for real in ("float32", "float64"):
+        assert "FLIGHT = 2;" in cuda.formula(few, real, (real,) * 2, 256)
+        assert "FLIGHT = 1;" in cuda.formula(many, real, (real,) * 4, 256)
+        assert "FLIGHT = 4;" in cuda.norm_formula(real, 256)
+    assert "FLIGHT = 1;" in cuda.formula(few, "float32", ("float64",) * 2, 256)
+
+
 def test_the_source_includes_no_file():
     program = trace(rules.Adam())
     source = cuda.module(program, "float64", ("float64",) * 4, 256, "sweep")

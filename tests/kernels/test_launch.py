@@ -7,7 +7,7 @@ import pytest
 
 from gpuopt.backends.memory import Memory
 from gpuopt.backends.tables import DENSE, chunks_of, cut, shares, tables
-from gpuopt.kernels.launch import LONGEST, SHORTEST, chunk_length, grid
+from gpuopt.kernels.launch import BLOCK, LONGEST, SHORTEST, chunk_length, flight, grid, resident
 
 F4 = np.dtype("f4")
 HUGE = [
@@ -84,3 +84,42 @@ def test_chunks_are_short_enough_to_share_and_keep_alignment(elements, multiproc
     assert blocks <= chunks
     if length > SHORTEST:
         assert chunks >= 4 * blocks
+
+
+def test_a_thread_has_64_bytes_in_flight_at_least():
+    assert [flight(16 * arrays) for arrays in range(1, 8)] == [4, 2, 2, 1, 1, 1, 1]
+    assert flight(8 + 8) == 4  # two arrays of 16-bit storage, float32 arithmetic
+    assert flight(8) == 8
+
+
+# registers a thread, threads and registers of a multiprocessor: T4, RTX 3090, H200
+@pytest.mark.parametrize(
+    ("registers", "threads", "expected"),
+    [
+        (32, 2048, 8),
+        (33, 2048, 6),
+        (40, 2048, 6),
+        (48, 2048, 5),
+        (64, 2048, 4),
+        (65, 2048, 3),
+        (255, 2048, 1),
+        (32, 1536, 6),
+        (48, 1536, 5),
+        (32, 1024, 4),
+        (64, 1024, 4),
+        (65, 1024, 3),
+    ],
+)
+def test_resident_blocks(registers, threads, expected):
+    assert resident(registers, threads, 65536) == expected
+
+
+def test_a_device_of_few_registers_holds_one_block():
+    assert resident(128, 1024, BLOCK) == 1
+
+
+def test_the_grid_is_what_is_resident():
+    assert grid(10**6, 132, resident(46, 2048, 65536)) == 132 * 5
+    assert grid(10**6, 40, resident(46, 1024, 65536)) == 40 * 4
+    assert grid(7, 132, 5) == 7
+    assert grid(0, 132, 5) == 0

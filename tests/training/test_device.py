@@ -37,6 +37,7 @@ def two_gpus(monkeypatch):
         ("cuda:1", None, "cuda:1 (GPU 1)", 1),
         ("cuda:1", "cupy", "cuda:1 (GPU 1)", 1),
         ("auto", "cupy", "cuda:0 (GPU 0)", 0),
+        ("cuda:1", "numba-cuda", "cuda:1 (GPU 1)", 1),
         ("auto", "numpy", "cpu", None),
         ("cpu", None, "cpu", None),
     ],
@@ -57,6 +58,22 @@ def test_the_device_and_backend_asked_for(asked, backend, name, used, two_gpus):
 def test_a_device_that_is_not_there(asked, backend, words, two_gpus):
     with pytest.raises(InputError, match=words):
         device.choose(asked, backend)
+
+
+def test_training_on_a_gpu_needs_cupy_whatever_steps_there(monkeypatch):
+    monkeypatch.setattr(backends, "unavailable", {"cupy": "no CuPy"}.get)
+    for asked in ("auto", "cuda"):
+        with pytest.raises(InputError, match=r"numba-cuda: the network .* CuPy .*no CuPy"):
+            device.choose(asked, "numba-cuda")
+
+
+def test_mini_batches_are_prefetched_to_the_gpu_and_stay_as_they_are_on_the_cpu(
+    two_gpus, monkeypatch
+):
+    monkeypatch.setattr(device, "prefetch", lambda batches, index: (batches, index))
+    batches = [(np.ones(1), np.ones(1))]
+    assert device.choose("cuda:1", None).feed(batches) == (batches, 1)
+    assert device.choose("cpu", None).feed(batches) is batches
 
 
 def test_without_a_gpu_auto_is_the_cpu(monkeypatch):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpuopt.cli import main
-from gpuopt.training import data, device, run
+from gpuopt.training import data, device, network, run
 from gpuopt.training.settings import DEFAULT_LR, Settings
 
 
@@ -62,15 +62,57 @@ def test_the_picture_is_a_png_of_two_panels(output):
     assert width > 2 * height > 1000
 
 
-def short(**changes):
+def short(place=None, **changes):
     settings = Settings(**{"lr": DEFAULT_LR, "epochs": 1, "hidden": (16,), **changes})
     examples = data.digits(run.stream(settings, run.SPLIT))
-    return run.train("adam", examples, settings, device.cpu(), "numpy").losses
+    return run.train("adam", examples, settings, place or device.cpu(), "numpy").losses
 
 
 def test_the_same_seed_gives_the_same_numbers():
     assert short() == short()
     assert short() != short(seed=1)
+
+
+class Remote(np.ndarray):
+    """An array on another device: no arithmetic with arrays of the CPU."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, out=None, **options):
+        assert all(isinstance(x, Remote) or np.ndim(x) == 0 for x in inputs)
+        inputs = [np.asarray(x) if isinstance(x, Remote) else x for x in inputs]
+        if out is not None:
+            options["out"] = tuple(np.asarray(x) for x in out)
+        return np.asarray(getattr(ufunc, method)(*inputs, **options)).view(Remote)
+
+
+def remote(array):
+    return np.array(array).view(Remote)
+
+
+def test_a_gpu_sees_the_data_only_in_mini_batches_and_in_the_cpu_s_order(monkeypatch):
+    monkeypatch.setattr(run, "BLOCK", 500)
+    sizes = []
+
+    class Feed:
+        def __init__(self, batches):
+            self.batches = batches
+
+        def __iter__(self):
+            for X, Y in self.batches:
+                sizes.append(X.shape[1])
+                yield remote(X), remote(Y)
+
+    gpu = device.Device("gpu", remote, Feed, lambda: None)
+    assert short(gpu, batch_size=400) == short(batch_size=400)
+    before, epoch, after = [500, 500, 438], [400, 400, 400, 238], [500, 500, 438, 359]
+    assert sizes == [400, *before, *epoch, *after]
+
+
+def test_evaluation_in_blocks_is_evaluation_at_once(monkeypatch):
+    digits = data.digits(np.random.default_rng(0))
+    params = network.initialise((64, 5, 10), np.random.default_rng(1))
+    at_once = network.evaluate(params, digits.X, digits.Y)
+    monkeypatch.setattr(run, "BLOCK", 100)
+    assert run.evaluation(params, digits.X, digits.Y, device.cpu()) == pytest.approx(at_once)
 
 
 def test_l2_changes_the_cost():

@@ -7,6 +7,7 @@ no NumPy array and does not turn into one by itself.
 
 import contextlib
 import ctypes
+import itertools
 import sys
 from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
@@ -20,7 +21,8 @@ DEVICES, MULTIPROCESSORS = 2, 3
 
 
 class Event(NamedTuple):
-    """kind: "compile", "allocate", "upload" or "launch"; amount: bytes, or blocks of a launch."""
+    """kind: "compile", "allocate", "upload", "download", "peer copy" or "launch"; amount: bytes, or
+    blocks of a launch. A launch that is captured happens when its graph is launched."""
 
     kind: str
     amount: int
@@ -30,9 +32,11 @@ class Event(NamedTuple):
 
 events: list[Event] = []
 current = SimpleNamespace(device=0, stream=0)
+captures: dict[int, list[Any]] = {}  # by stream: what is to be done at a launch of its graph
 
 
 def note(kind: str, amount: int) -> None:
+    assert kind == "launch" or current.stream not in captures, f"{kind} while capturing"
     events.append(Event(kind, amount, current.device, current.stream))
 
 
@@ -41,9 +45,13 @@ class CUDARuntimeError(RuntimeError):
 
 
 class Device:
-    def __init__(self, id: int = 0) -> None:
-        self.id = id
-        self.attributes = {"MultiProcessorCount": MULTIPROCESSORS}
+    def __init__(self, id: int | None = None) -> None:
+        self.id = current.device if id is None else id
+        self.attributes = {
+            "MultiProcessorCount": MULTIPROCESSORS,
+            "MaxThreadsPerMultiProcessor": 1024,
+            "MaxRegistersPerMultiprocessor": 65_536,
+        }
         self.entered: list[int] = []
 
     def __enter__(self) -> "Device":
@@ -56,8 +64,34 @@ class Device:
 
 
 class Stream:
-    def __init__(self, ptr: int) -> None:
-        self.ptr = ptr
+    """`Stream(ptr)` for tests; CuPy's own streams get their numbers from CUDA."""
+
+    side = itertools.count(1000)
+
+    def __init__(self, ptr: int | None = None, non_blocking: bool = True) -> None:
+        self.ptr = next(Stream.side) if ptr is None else ptr
+        self.waited: list[int | None] = []
+
+    def is_capturing(self) -> bool:
+        return self.ptr in captures
+
+    def begin_capture(self) -> None:
+        assert self.ptr, "cannot capture on the default (legacy) stream"
+        captures[self.ptr] = []
+
+    def end_capture(self) -> "Graph":
+        return Graph(captures.pop(self.ptr))
+
+    def record(self, event: "CudaEvent") -> "CudaEvent":
+        assert not self.is_capturing(), "an event of a captured stream is no host's business"
+        event.stream = self.ptr
+        return event
+
+    def wait_event(self, event: "CudaEvent") -> None:
+        self.waited.append(event.stream)
+
+    def synchronize(self) -> None:
+        assert not self.is_capturing(), "a wait for a stream that is captured"
 
     def __enter__(self) -> "Stream":
         self.before, current.stream = current.stream, self.ptr
@@ -67,11 +101,30 @@ class Stream:
         current.stream = self.before
 
 
+class Graph:
+    """Launches kernels again, with the arguments' addresses as they were."""
+
+    def __init__(self, calls: list[Any]) -> None:
+        self.calls = calls
+
+    def launch(self, stream: Any = None) -> None:
+        for call in self.calls:
+            call()
+
+
 class MemoryPointer:
     def __init__(self, ptr: int, size: int) -> None:
         self.ptr, self.size = ptr, size
 
-    def copy_from_host_async(self, mem: int, size: int, stream: None = None) -> None:
+    def copy_from_device_async(self, src: "MemoryPointer", size: int) -> None:
+        ctypes.memmove(self.ptr, src.ptr, size)
+        note("peer copy", size)
+
+    def copy_from_host_async(self, mem: int, size: int, stream: Any = None) -> None:
+        with contextlib.nullcontext() if stream is None else stream:
+            self.copy_from_host(mem, size)
+
+    def copy_from_host(self, mem: int, size: int) -> None:
         assert size <= self.size, "an upload past the end of its buffer"
         assert any(low <= mem <= mem + size <= high for low, high in pinned), "pageable memory"
         ctypes.memmove(self.ptr, mem, size)
@@ -140,7 +193,11 @@ class ndarray:
             raise TypeError("Unsupported type <class 'numpy.ndarray'>")
         self.host[index] = value.host if isinstance(value, ndarray) else value
 
+    def reshape(self, shape: Any) -> "ndarray":
+        return ndarray(self.host.reshape(shape), self.device.id)
+
     def get(self) -> np.ndarray:
+        note("download", self.nbytes)
         return self.host.copy()
 
     def copy(self, order: str = "C") -> "ndarray":
@@ -197,19 +254,31 @@ class RawModule:
 
 
 class RawKernel:
+    num_regs = 64
+
     def __init__(self, library: ctypes.CDLL) -> None:
         self.library = library
 
     def __call__(self, grid: tuple[int], block: tuple[int], args: tuple[Any, ...]) -> None:
+        if current.stream in captures:
+            device, stream = current.device, current.stream
+            captures[stream].append(lambda: self.run(device, stream, grid, block, args))
+        else:
+            self.run(current.device, current.stream, grid, block, args)
+
+    def run(
+        self, device: int, stream: int, grid: tuple[int], block: tuple[int], args: tuple[Any, ...]
+    ) -> None:
         values: list[Any] = []
         for a in args:
             if isinstance(a, ndarray):
-                assert a.device.id == current.device, "a launch on a device that has not the array"
+                assert a.device.id == device, "a launch on a device that has not the array"
                 values.append(ctypes.c_void_p(a.data.ptr))
             else:
-                assert isinstance(a, np.int64), "pass integers as numpy.int64"
-                values.append(ctypes.c_int64(int(a)))
-        note("launch", grid[0])
+                assert isinstance(a, np.int64 | np.float64), "pass numpy.int64 and numpy.float64"
+                kind = ctypes.c_int64 if isinstance(a, np.int64) else ctypes.c_double
+                values.append(kind(a.item()))
+        events.append(Event("launch", grid[0], device, stream))
         host_compiler.launch(self.library, grid[0], block[0], values)
 
 
@@ -229,6 +298,7 @@ def module() -> ModuleType:
         Stream=Stream,
         Event=CudaEvent,
         alloc_pinned_memory=alloc_pinned_memory,
+        get_current_stream=lambda: Stream(current.stream),
         runtime=runtime,
     )
     return cupy
@@ -239,13 +309,15 @@ def installed(cupy: ModuleType | None) -> Iterator[Any]:
     """`cupy` in place of the real one (None: as if it were not installed), and a fresh backend."""
     from gpuopt import backends
 
-    ours = ["gpuopt.backends.cupy", "gpuopt.backends.cupy_upload"]
+    files = ("cupy", "cupy_device", "cupy_kernels", "cupy_staging", "cupy_upload")
+    ours = [f"gpuopt.backends.{x}" for x in files]
     names = [x for x in sys.modules if x.partition(".")[0] == "cupy"] + ours
     before = {name: sys.modules.pop(name, None) for name in names}
     real = getattr(backends, "cupy", None)
     sys.modules["cupy"] = cupy  # type: ignore[assignment]
     backends.load.cache_clear()
     events.clear()
+    captures.clear()
     try:
         yield cupy
     finally:

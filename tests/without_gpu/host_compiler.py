@@ -8,9 +8,10 @@ import tempfile
 from pathlib import Path
 
 SHIM = Path(__file__).with_name("shim.h")
-# No contraction: the same bits on every machine.
+# No contraction: the same bits on every machine. No fortified longjmp: fibers.h jumps up and down.
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-ffp-contract=off", "-Wno-unknown-pragmas")
-CHECKS = ("-fsanitize=alignment",)  # shim.h counts what it finds, so that no library is linked
+FLAGS += ("-U_FORTIFY_SOURCE", "-fno-gnu-unique")  # shared memory is of one library, too
+CHECKS = ("-fsanitize=alignment",)  # shim.h takes what it finds, so that no library is linked
 
 
 class CompileError(RuntimeError):
@@ -18,7 +19,14 @@ class CompileError(RuntimeError):
 
 
 class MisalignedAddress(RuntimeError):
-    """A kernel reached for several elements at once where a GPU would have faulted."""
+    """A kernel reached for an address that is not aligned for it: a GPU would have faulted."""
+
+
+class DivergentBarrier(RuntimeError):
+    """Some threads of a block waited at a barrier that others of it did not reach."""
+
+
+OUTCOMES = {1: MisalignedAddress, 2: DivergentBarrier}  # as in shim.h
 
 
 @functools.cache
@@ -36,14 +44,17 @@ def run(*command: str) -> None:
 def compiled(source: str, entry: str) -> ctypes.CDLL:
     """A library whose `launch(grid, block, args)` runs the kernel `entry` of a CUDA source."""
     launch = (
-        f'\nextern "C" long long shim_launch(unsigned grid, unsigned block, void **args)\n'
+        f'\nextern "C" int shim_launch(unsigned grid, unsigned block, void **args)\n'
         f"{{\n    return shim::launch({entry}, grid, block, args);\n}}\n"
     )
     name = hashlib.sha256((source + entry).encode()).hexdigest()[:20]
     path = Path(_folder().name) / f"{name}.cpp"
     path.write_text(source + launch)
     object_file, library = path.with_suffix(".o"), path.with_suffix(".so")
-    run("g++", *FLAGS, *CHECKS, "-include", str(SHIM), "-c", "-o", str(object_file), str(path))
+    flags = [*FLAGS, *CHECKS]
+    if "__syncthreads" in source:  # not always: it makes launches slower
+        flags.append("-DSHIM_BARRIERS")
+    run("g++", *flags, "-include", str(SHIM), "-c", "-o", str(object_file), str(path))
     run("g++", "-shared", "-o", str(library), str(object_file))
     return ctypes.CDLL(str(library))
 
@@ -51,7 +62,7 @@ def compiled(source: str, entry: str) -> ctypes.CDLL:
 def launch(library: ctypes.CDLL, grid: int, block: int, args: list[ctypes._SimpleCData]) -> None:
     """Run all threads of all blocks."""
     addresses = (ctypes.c_void_p * len(args))(*(ctypes.addressof(a) for a in args))
-    library.shim_launch.restype = ctypes.c_longlong
-    count = library.shim_launch(ctypes.c_uint(grid), ctypes.c_uint(block), addresses)
-    if count:
-        raise MisalignedAddress(f"{count} accesses to addresses that are not aligned for them")
+    outcome = library.shim_launch(ctypes.c_uint(grid), ctypes.c_uint(block), addresses)
+    if outcome:
+        error = OUTCOMES[outcome]
+        raise error(error.__doc__)

@@ -46,6 +46,18 @@ def library() -> ctypes.CDLL | None:
 
 
 @functools.cache
+def gpus() -> frozenset[str]:
+    """The GPUs that this NVRTC compiles for, such as "sm_90"."""
+    nvrtc, count = library(), ctypes.c_int()
+    if nvrtc is None:
+        return frozenset()
+    check(nvrtc.nvrtcGetNumSupportedArchs(ctypes.byref(count)))
+    numbers = (ctypes.c_int * count.value)()
+    check(nvrtc.nvrtcGetSupportedArchs(numbers))
+    return frozenset(f"sm_{number}" for number in numbers)
+
+
+@functools.cache
 def compile_for(arch: str, source: str) -> Compiled:
     """PTX and ptxas' report for a GPU such as "sm_90". Raises CompileError with the log."""
     nvrtc = library()

@@ -1,10 +1,11 @@
 // CUDA's words for a C++ compiler, so that the source made for a GPU runs on the CPU in tests.
 //
-// A launch calls the kernel once for every thread of every block, one after another: right for
-// kernels whose threads do not talk to each other, and those are all that a sweep is.
+// A launch calls the kernel once for every thread of every block, one after another. Where the
+// source has barriers (SHIM_BARRIERS), the threads of a block take turns instead: fibers.h.
 
-#include <cmath>
+#include <csetjmp>
 #include <cstring>
+#include <math.h>  // with it, not with <cmath>, `::pow` and its like are overloaded for float
 #include <utility>
 
 #define __global__
@@ -27,10 +28,23 @@ inline double __longlong_as_double(long long bits)
     return value;
 }
 
-// GPUs fault on a 128-bit access to an address that is no multiple of 16; most processors do not.
-// The compiler's alignment check (-fsanitize=alignment) calls this function in its stead.
-static long long misaligned = 0;
-extern "C" void __ubsan_handle_type_mismatch_v1(void *, void *) { ++misaligned; }
+inline float __fmaf_rn(float a, float b, float c) { return fma(a, b, c); }
+inline double __fma_rn(double a, double b, double c) { return fma(a, b, c); }
+
+namespace shim {
+
+enum Outcome { DONE, MISALIGNED, DIVERGENT };  // as host_compiler.py has them
+static std::jmp_buf fault;
+
+}  // namespace shim
+
+// GPUs fault on a 128-bit access to an address that is no multiple of 16; processors may not.
+// The compiler's alignment check (-fsanitize=alignment) calls this before; it ends the launch.
+extern "C" void __ubsan_handle_type_mismatch_v1(void *, void *) { _longjmp(shim::fault, 1); }
+
+#ifdef SHIM_BARRIERS
+#include "fibers.h"
+#endif
 
 namespace shim {
 
@@ -40,18 +54,26 @@ void call(void (*kernel)(Args...), void **args, std::index_sequence<k...>)
     kernel(*static_cast<Args *>(args[k])...);
 }
 
-// `args` holds the address of each argument, as cuLaunchKernel takes them. Returns the number of
-// accesses to a misaligned address.
+// `args` holds the address of each argument, as cuLaunchKernel takes them. DIVERGENT: some
+// threads of a block waited at a barrier that others did not reach.
 template <class... Args>
-long long launch(void (*kernel)(Args...), unsigned grid, unsigned block, void **args)
+Outcome launch(void (*kernel)(Args...), unsigned grid, unsigned block, void **args)
 {
-    misaligned = 0;
+    if (_setjmp(fault)) return MISALIGNED;
     gridDim.x = grid;
     blockDim.x = block;
+    auto thread = [&] { call(kernel, args, std::index_sequence_for<Args...>{}); };
+#ifdef SHIM_BARRIERS
+    body = [](void *thread_of_launch) { (*static_cast<decltype(thread) *>(thread_of_launch))(); };
+    given = &thread;
+    prepare(block);
     for (blockIdx.x = 0; blockIdx.x < grid; ++blockIdx.x)
-        for (threadIdx.x = 0; threadIdx.x < block; ++threadIdx.x)
-            call(kernel, args, std::index_sequence_for<Args...>{});
-    return misaligned;
+        if (!run_block(block)) return DIVERGENT;
+#else
+    for (blockIdx.x = 0; blockIdx.x < grid; ++blockIdx.x)
+        for (threadIdx.x = 0; threadIdx.x < block; ++threadIdx.x) thread();
+#endif
+    return DONE;
 }
 
 }  // namespace shim

@@ -1,0 +1,123 @@
+"""What `step` is asked to do beside the rule: unscale, clip, skip, zero; checked."""
+
+import functools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuopt.backends.base import Backend
+from gpuopt.loss_scaler import LossScaler, positive
+from gpuopt.rules.base import Rule, flag, real
+from gpuopt.rules.whole import WholeStep
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Which parts a step has: what decides its formula, and so its kernel."""
+
+    scaled: bool = False
+    limited: bool = False
+    skippable: bool = False
+    zeroed: bool = False
+    average: float | None = None
+
+    def around(self, rule: Rule) -> Rule:
+        """The rule with these parts around it; itself if there are none."""
+        return rule if self == BARE else whole(self, rule)
+
+
+BARE = Parts()
+
+
+@functools.lru_cache(maxsize=256)
+def whole(parts: Parts, rule: Rule) -> WholeStep:
+    return WholeStep(rule, **vars(parts))
+
+
+@dataclass(frozen=True)
+class Options:
+    """The arguments of a `step`, checked.
+
+    scale: the loss scale, a number. scale_array: the same as an array of one element on a GPU, as
+    the backend sees it, in place of the number.
+    """
+
+    max_norm: float | None = None
+    max_value: float = math.inf
+    scale: float | None = None
+    scale_array: Any = None
+    scaler: LossScaler | None = None
+    skip_nonfinite: bool = False
+    zero_grads: bool = False
+
+    @property
+    def measures(self) -> bool:
+        """Whether all gradients are read before the sweep: for their norm, or for NaN."""
+        return self.max_norm is not None or self.skip_nonfinite
+
+    @property
+    def on_device(self) -> bool:
+        """Whether a step on a GPU depends on numbers that only the GPU has."""
+        return self.measures or self.scale_array is not None
+
+    def parts(self, average: float | None, on_gpu: bool) -> Parts:
+        scales = (self.max_norm, self.scale, self.scale_array, self.scaler)
+        return Parts(
+            scaled=any(x is not None for x in scales),
+            limited=self.max_value < math.inf,
+            skippable=self.skip_nonfinite and on_gpu,  # on the CPU the sweep is not run at all
+            zeroed=self.zero_grads,
+            average=average,
+        )
+
+
+PLAIN = Options()
+
+
+def step_options(
+    backend: Backend,
+    max_norm: Any,
+    max_value: Any,
+    loss_scale: Any,
+    skip_nonfinite: Any,
+    zero_grads: Any,
+) -> Options:
+    """Options from what `step` was given; raises for what they cannot be."""
+    skips, zeroes = flag("skip_nonfinite", skip_nonfinite), flag("zero_grads", zero_grads)
+    scale, scale_array, scaler = None, None, None
+    if isinstance(loss_scale, LossScaler):
+        scaler, skips = loss_scale, True
+        if scaler.on_gpu and not backend.on_gpu:
+            raise ValueError(
+                "this LossScaler has been used on a GPU, where its scale lies now; make another "
+                "one for parameters on the CPU"
+            )
+    elif loss_scale is not None:
+        scale_array = backend.scalar(no_flag("loss_scale", loss_scale), "loss_scale")
+        scale = None if scale_array is not None else positive("loss_scale", loss_scale)
+    return Options(
+        max_norm=None if max_norm is None else bound("max_norm", max_norm),
+        max_value=math.inf if max_value is None else bound("max_value", max_value),
+        scale=scale,
+        scale_array=scale_array,
+        scaler=scaler,
+        skip_nonfinite=skips,
+        zero_grads=zeroes,
+    )
+
+
+def no_flag(name: str, value: Any) -> Any:
+    """`value`; raises for True and False, which Python takes for numbers."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be a number, got {value!r}")
+    return value
+
+
+def bound(name: str, value: Any) -> float:
+    """`value` as a float >= 0, or infinity for no bound."""
+    number = real(name, no_flag(name, value))
+    if number < 0:
+        raise ValueError(f"{name} must be >= 0, got {number!r}")
+    return number
