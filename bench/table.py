@@ -1,8 +1,9 @@
-"""Prints README's table of speed from bench/results/cpu.json, or writes it into README.md.
+"""Prints README's tables of speed from bench/results, or writes them into README.md.
 
-python bench/table.py            prints it
-python bench/table.py --write    puts it between the marks in README.md
-python bench/table.py --check    exits with 1 if README.md does not hold it
+python bench/table.py            prints them
+python bench/table.py --write    puts them between the marks in README.md
+python bench/table.py --check    exits with 1 if README.md does not hold them
+python bench/table.py --gpu FILE prints the table of another gpu.json
 """
 
 import json
@@ -10,25 +11,49 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
+CPU, GPU = ROOT / "bench/results/cpu.json", ROOT / "bench/results/gpu.json"
 BEGIN, END = "<!-- speed: bench/table.py -->\n", "<!-- end of speed -->\n"
+GPU_BEGIN, GPU_END = "<!-- gpu speed: bench/table.py -->\n", "<!-- end of gpu speed -->\n"
 
 
 def table() -> str:
-    results = json.loads((ROOT / "bench/results/cpu.json").read_text())
+    results = json.loads(CPU.read_text())
     about = results["machine"]
-    versions = ", ".join(f"{k} {v}" for k, v in about["versions"].items() if k != "gpuopt")
-    lines = [
-        "| case | measured | aim |",
-        "|---|---|---|",
-        *[f"| {row['case']} | {measured(row)} | {aim(row)} |" for row in results["rows"]],
-        "",
-        f"{about['processor']}, {about['cores']} cores; Python {about['python']}, {versions}; "
-        f"{about['date']}, commit {about['commit']}.",
-    ]
-    return "\n".join(lines) + "\n"
+    where = f"{about['processor']}, {about['cores']} cores"
+    return "\n".join([*rows(results), "", footnote(where, about)]) + "\n"
+
+
+def gpu_table(path: Path = GPU) -> str:
+    if not path.exists():
+        return "Not yet measured on a GPU.\n"
+    results = json.loads(path.read_text())
+    about = results["machine"]
+    driver = about.get("clocks", {}).get("driver_version", about["cuda_driver"])
+    where = f"{about['gpu']}, driver {driver}, CUDA {about['cuda_runtime'] // 1000}"
+    said = [f"Not measured, for an error: {x['case']}." for x in results["failures"]]
+    wins = results["extras"].get("crossover", {}).get("wins_from", {})
+    for way, how in (("gpu", "with arrays that stay there"), ("gpu, with copies", "copied over")):
+        if wins.get(way):
+            said.append(f"Faster than the CPU beside it from {wins[way]:,} elements, {how}.")
+    return "\n".join([*rows(results), "", *said, footnote(where, about)]) + "\n"
+
+
+def rows(results: dict) -> list[str]:
+    lines = [f"| {row['case']} | {measured(row)} | {aim(row)} |" for row in results["rows"]]
+    return ["| case | measured | aim |", "|---|---|---|", *lines]
+
+
+def footnote(where: str, about: dict) -> str:
+    found = about["versions"].items()
+    versions = ", ".join(f"{k} {v}" for k, v in found if k != "gpuopt" and v)
+    what = f"{where}; Python {about['python']}, {versions}"
+    return f"{what}; {about['date']}, commit {about['commit']}."
 
 
 def measured(row: dict) -> str:
+    if row["against"] == "launches":
+        others = [f"{name} {x['kernels']:g}" for name, x in row["counts"].items()]
+        return ", ".join(others)
     noise = max(t["noise"] for t in row["times"].values())
     shaky = f"; noise {noise:.0%}" if noise > 0.05 else ""
     took = readable(row["times"]["gpuopt"]["median"])
@@ -51,31 +76,37 @@ def readable(seconds: float) -> str:
 
 
 def aim(row: dict) -> str:
-    at_most = row["against"] == "at most"
+    at_most = row["against"] in ("at most", "launches")
     reached = row["ratio"] <= row["reach"] if at_most else row["ratio"] >= row["reach"]
     return goal(row) + ("" if reached else ", missed")
 
 
 def goal(row: dict) -> str:
+    if row["against"] == "launches":
+        return f"<= {row['reach']}"
     if row["against"] == "at most":
         return f"<= {readable(row['reach'])}"
     return f">= {row['reach']:.0%}" if row["against"] == "limit" else f">= {row['reach']}"
 
 
 def main() -> int:
+    if "--gpu" in sys.argv:
+        print(gpu_table(Path(sys.argv[sys.argv.index("--gpu") + 1])), end="")
+        return 0
     readme = ROOT / "README.md"
-    text = readme.read_text()
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    current = before + BEGIN + table() + END + after
+    text = current = readme.read_text()
+    for begin, end, made in ((BEGIN, END, table()), (GPU_BEGIN, GPU_END, gpu_table())):
+        before, rest = current.split(begin)
+        _, after = rest.split(end)
+        current = before + begin + made + end + after
     if "--write" in sys.argv:
         readme.write_text(current)
     elif "--check" in sys.argv:
         if current != text:
-            print("README.md's table of speed is not that of bench/results; run with --write")
+            print("README.md's tables of speed are not those of bench/results; run with --write")
             return 1
     else:
-        print(table(), end="")
+        print(table(), gpu_table(), sep="\n", end="")
     return 0
 
 
