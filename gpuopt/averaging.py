@@ -21,7 +21,7 @@ def averages(opt: "Optimizer") -> Iterator[None]:
     """The parameters hold their averages inside a `with` block, and their own values after it."""
     require_averages(opt)
     if opt._swapped:
-        raise RuntimeError("the averages are swapped in already: `with opt.averages()` is no nest")
+        raise RuntimeError("the averages are swapped in already: `with opt.averages()` cannot nest")
     averaged = averaged_arrays(opt)
     views = [p.view for p in opt._params if p.key in averaged]
     kept = [opt._backend.copy(view) for view in views]

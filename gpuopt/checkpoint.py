@@ -48,10 +48,12 @@ def hyperparameters(group: Group) -> dict[str, Any]:
 
 def load_state_dict(opt: "Optimizer", saved: dict[str, Any]) -> None:
     """Check everything, allocate everything, then change the optimizer."""
+    if opt._swapped:
+        raise RuntimeError("inside `with opt.averages()` no state can be loaded; do it outside")
     try:
         count = whole(saved["step_count"], "step_count")
-        check_average(opt, saved.get("average"))
         common, changes = checked_rate(opt._common, saved["lr"], "lr"), checked_groups(opt, saved)
+        check_average(opt, saved.get("average"))
         states = [checked_state(opt, param, saved["state"]) for param in opt._params]
     except KeyError as error:
         raise KeyError(f"the state to load lacks {error.args[0]!r}") from None
@@ -71,6 +73,7 @@ def load_state_dict(opt: "Optimizer", saved: dict[str, Any]) -> None:
         param.state = fresh[k]
         opt._stepper.counts.steps[k] = step
     opt._stepper.counts.taken = count
+    opt._stepper.norm = None
 
 
 def check_average(opt: "Optimizer", saved: Any) -> None:

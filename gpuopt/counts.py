@@ -10,7 +10,7 @@ class Counts:
     """Steps of the optimizer, and of each parameter: those in which it had a gradient.
 
     On a GPU that may skip steps, or replays them from a graph, these are the host's guess until
-    `Plan.count` has read what was really done.
+    `Plan.settle` has read what was really done.
     """
 
     steps: np.ndarray

@@ -67,8 +67,7 @@ class Group(MutableMapping[str, Any]):
 
     def __setitem__(self, name: str, value: Any) -> None:
         if name == "lr":
-            self._lr = learning_rate(value)
-            self.after_change()
+            self.change(self.rule, learning_rate(value))
             return
         new = with_fields(self.rule, {name: value})
         if new.state != self.rule.state:
@@ -76,9 +75,18 @@ class Group(MutableMapping[str, Any]):
                 f"{name}={value!r} would change the state from {self.rule.state} to {new.state}; "
                 "make a new optimizer"
             )
-        self.before_change(self.rule, new)
-        self.rule = new
-        self.after_change()
+        self.change(new, self._lr)
+
+    def change(self, rule: Rule, lr: float | Schedule | None) -> None:
+        """Take a rule and a learning rate; if somebody who is told raises, neither."""
+        before = self.rule, self._lr
+        self.before_change(self.rule, rule)
+        self.rule, self._lr = rule, lr
+        try:
+            self.after_change()
+        except Exception:
+            self.rule, self._lr = before
+            raise
 
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"a hyper-parameter cannot be deleted: {name!r}")

@@ -1,12 +1,11 @@
 """Dynamic loss scaling for 16-bit gradients, without waiting for the device."""
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from gpuopt.rules.base import finite
+from gpuopt.rules.base import finite, positive
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # a scale of 0 would make every gradient NaN
 LARGEST = float(np.finfo(np.float32).max)
@@ -25,7 +24,10 @@ class LossScaler:
     that were not skipped, the scale is multiplied by `growth_factor`. These are the rules and the
     defaults of torch.amp.GradScaler.
 
-    One scaler may serve several optimizers of one backend in turn; each step updates it.
+    Each step updates it. So one scaler may serve several optimizers in turn, on the same devices,
+    if each has its own backward pass, with the scale as it is then; gradients of one pass that
+    several optimizers step on need one scaler for each of them, or one optimizer with groups. A
+    captured step keeps the factors and the interval that the scaler had.
     """
 
     def __init__(
@@ -55,6 +57,10 @@ class LossScaler:
             return array[:1].reshape(())
         return self._scale
 
+    def __repr__(self) -> str:
+        where = f"on GPU {sorted(self.devices)}" if self.devices else f"{self._scale!r}"
+        return f"LossScaler(scale {where})"
+
     def update(self, found: bool) -> None:
         """Take note of a step on the CPU, and whether it found a NaN or an infinity."""
         self._streak = 0 if found else self._streak + 1
@@ -66,13 +72,9 @@ class LossScaler:
             self._scale, self._streak = (grown if grown <= LARGEST else self._scale), 0
 
     @property
-    def on_gpu(self) -> bool:
-        """Whether a GPU has used it, and so keeps its scale."""
-        return bool(self._arrays)
-
-    def is_on(self, device: int) -> bool:
-        """Whether a GPU holds the scale already."""
-        return device in self._arrays
+    def devices(self) -> set[int]:
+        """The GPUs that hold the scale: those of the first step on a GPU that used it."""
+        return set(self._arrays)
 
     def array(
         self, device: int, upload: Callable[[np.ndarray], Any], read: Callable[[Any], np.ndarray]
@@ -95,18 +97,13 @@ class LossScaler:
 
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave. A captured graph keeps the scale it was made with."""
+        if not isinstance(saved, dict) or saved.keys() != {"scale", "streak"}:
+            raise ValueError(f"a LossScaler's state has a scale and a streak, got {saved!r}")
         scale, streak = in_float32("scale", saved["scale"]), saved["streak"]
         if isinstance(streak, bool) or not isinstance(streak, int) or streak < 0:
             raise ValueError(f"streak must be a whole number >= 0, got {streak!r}")
         self._scale, self._streak = scale, streak
         self._arrays = {}
-
-
-def positive(name: str, value: Any) -> float:
-    number = finite(name, value)
-    if number <= 0:
-        raise ValueError(f"{name} must be > 0, got {number!r}")
-    return number
 
 
 def in_float32(name: str, value: Any) -> float:
@@ -123,15 +120,3 @@ def whole_interval(value: Any) -> int:
     if not 1 <= value < 2**24:  # the streak is counted in float32 on a GPU
         raise ValueError(f"growth_interval must be from 1 to 2^24 - 1, got {value}")
     return int(value)
-
-
-def clip_coefficient(norm: float, max_norm: float | None) -> float:
-    """What gradients of this norm are multiplied by, so that it is at most `max_norm`.
-
-    As torch.nn.utils.clip_grad_norm_ computes it: max_norm / (norm + 1e-6), at most 1. A norm that
-    is NaN gives NaN.
-    """
-    if max_norm is None or max_norm == math.inf:
-        return 1.0
-    coefficient = max_norm / (norm + 1e-6)
-    return coefficient if not coefficient > 1 else 1.0

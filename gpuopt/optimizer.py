@@ -7,10 +7,12 @@ from typing import Any
 from gpuopt import backends, checkpoint, files
 from gpuopt.averaging import averaged_params, averages
 from gpuopt.groups import Group, Schedule, collect, learning_rate
-from gpuopt.options import PLAIN, Parts, step_options
+from gpuopt.options import PLAIN, Parts
 from gpuopt.parameters import make_params
 from gpuopt.rules.base import Rule, check_rule, decay_rate
 from gpuopt.stepping import Stepper
+
+NOTHING = (None, None, None, False, False)  # what a plain step is asked for
 
 
 class Optimizer:
@@ -81,14 +83,17 @@ class Optimizer:
         or step count. zero_grads: gradients are zero after the step, a skipped one as well;
         otherwise they are read, never written.
 
-        On a GPU nothing waits for the device. Whatever raises, raises before a parameter, state
-        buffer or step count has changed; but for a rule that only the numpy backend can run, when
-        its own code raises in the middle of a step.
+        On a GPU nothing waits for the device, unless a new plan is needed: other gradients are
+        None than before, or with zero_grads they have moved. A step can be captured in a CUDA graph
+        (CuPy's relaxed mode) after one like it that was not; keep the optimizer for as long as the
+        graph, and launch that on the stream on which it was captured. Whatever raises, raises
+        before anything has changed; but for a rule that only the numpy backend can run, when its
+        own code raises in the middle of a step.
         """
         options = PLAIN
         asked = (max_norm, max_value, loss_scale, skip_nonfinite, zero_grads)
-        if any(map(operator.is_not, asked, (None, None, None, False, False))):
-            options = step_options(self._backend, *asked)
+        if not all(map(operator.is_, asked, NOTHING)):
+            options = self._stepper.options_for(asked)
         if self._swapped:
             raise RuntimeError("a step inside `with opt.averages()` would change the averages")
         self._stepper.step(self._structure.flatten(grads), options)
@@ -171,6 +176,16 @@ class Optimizer:
         """Read a file that `save` wrote."""
         files.load(self, path)
 
+    def __getstate__(self) -> dict[str, Any]:
+        if self._swapped:
+            raise RuntimeError(
+                "inside `with opt.averages()` the parameters are not the optimizer's own; copy or "
+                "pickle it outside"
+            )
+        return self.__dict__
+
     def __repr__(self) -> str:
-        count = len(self._params)
-        return f"Optimizer({self.rule!r}, lr={self.lr!r}, {count} parameters, {self.backend})"
+        what = [repr(self.rule), f"lr={self.lr!r}", f"{len(self._params)} parameters", self.backend]
+        if self._average is not None:
+            what.insert(2, f"average={self._average!r}")
+        return f"Optimizer({', '.join(what)})"

@@ -5,10 +5,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from gpuopt.backends.base import Backend
-from gpuopt.loss_scaler import LossScaler, positive
+from gpuopt.loss_scaler import LossScaler, in_float32
 from gpuopt.rules.base import Rule, flag, real
 from gpuopt.rules.whole import WholeStep
 
@@ -89,14 +87,14 @@ def step_options(
     scale, scale_array, scaler = None, None, None
     if isinstance(loss_scale, LossScaler):
         scaler, skips = loss_scale, True
-        if scaler.on_gpu and not backend.on_gpu:
+        if scaler.devices and not backend.on_gpu:
             raise ValueError(
                 "this LossScaler has been used on a GPU, where its scale lies now; make another "
                 "one for parameters on the CPU"
             )
     elif loss_scale is not None:
-        scale_array = backend.scalar(no_flag("loss_scale", loss_scale), "loss_scale")
-        scale = None if scale_array is not None else positive("loss_scale", loss_scale)
+        scale_array = backend.scalar(loss_scale, "loss_scale")
+        scale = None if scale_array is not None else in_float32("loss_scale", loss_scale)
     return Options(
         max_norm=None if max_norm is None else bound("max_norm", max_norm),
         max_value=math.inf if max_value is None else bound("max_value", max_value),
@@ -108,16 +106,21 @@ def step_options(
     )
 
 
-def no_flag(name: str, value: Any) -> Any:
-    """`value`; raises for True and False, which Python takes for numbers."""
-    if isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be a number, got {value!r}")
-    return value
-
-
 def bound(name: str, value: Any) -> float:
     """`value` as a float >= 0, or infinity for no bound."""
-    number = real(name, no_flag(name, value))
+    number = real(name, value)
     if number < 0:
         raise ValueError(f"{name} must be >= 0, got {number!r}")
     return number
+
+
+def clip_coefficient(norm: float, max_norm: float | None) -> float:
+    """What gradients of this norm are multiplied by, so that it is at most `max_norm`.
+
+    As torch.nn.utils.clip_grad_norm_ computes it: max_norm / (norm + 1e-6), at most 1. A norm that
+    is NaN gives NaN.
+    """
+    if max_norm is None or max_norm == math.inf:
+        return 1.0
+    coefficient = max_norm / (norm + 1e-6)
+    return coefficient if not coefficient > 1 else 1.0

@@ -44,12 +44,13 @@ def make_params(
         Param(key, array, group, parts) for key, (array, group) in zip(keys, members, strict=True)
     ]
     for param in params:
+        _ = param.buffers  # raises for a rule that has a buffer of the average's name
         param.view = backend.view(param.view, param.label, written=True)
-    check_overlap([(p.label, backend.memory(p.view)) for p in params])
+    check_memory([(p.label, backend.memory(p.view)) for p in params])
     return params
 
 
-def check_overlap(memories: list[tuple[str, Any]]) -> None:
+def check_memory(memories: list[tuple[str, Any]]) -> None:
     for label, memory in memories:
         if overlaps_itself(memory):
             raise ValueError(

@@ -10,8 +10,7 @@ from gpuopt.backends.base import Backend, Inputs, Launch
 from gpuopt.backends.host import HostLaunch
 from gpuopt.counts import Counts
 from gpuopt.groups import Group
-from gpuopt.loss_scaler import clip_coefficient
-from gpuopt.options import BARE, Options, Parts
+from gpuopt.options import BARE, Options, Parts, clip_coefficient
 from gpuopt.rules.knobs import knob_values
 
 if TYPE_CHECKING:
@@ -36,8 +35,10 @@ class Sweep(NamedTuple):
 
     def fill(self, counts: Counts, **whole: float) -> None:
         """Work out the scalars of the next step; `whole` is what a WholeStep's depend on."""
+        if whole:  # no bound that the table can hold is no bound
+            whole["limit"] = min(whole["limit"], float(np.finfo(self.table.dtype).max))
         for k, (group, param) in enumerate(self.rows):
-            rule = self.parts.around(group.rule)
+            rule = self.parts.around(group.rule) if whole else group.rule
             t = int(counts.steps[param]) + 1
             scalars = rule.scalars(group.lr_at(counts.taken + 1), t, **whole)
             if list(scalars) != self.names:
@@ -90,6 +91,8 @@ class Plan:
         if self.control is not None and self.control.needed(options):
             self.control.run([sweep.inputs(counts) for sweep in self.sweeps], options)
             self.norm = self.control.grad_norm if options.measures else None
+            if self.control.captured:
+                self.control.keep(grads)
         elif not self.run_on_host(grads, counts, options):
             return
         while self.fresh:
@@ -129,7 +132,7 @@ class Plan:
         launches = [cast(HostLaunch, sweep.launch) for sweep in self.sweeps]
         sums = np.concatenate([np.empty((0, 2)), *[launch.square_sums() for launch in launches]])
         try:
-            total = math.fsum(sums[:, 0])
+            total = math.fsum(sums[:, 0].tolist())
         except OverflowError:  # of float64 gradients beyond 1e154
             total = math.inf
         return math.sqrt(total) / scale, bool(sums[:, 1].any())
@@ -138,10 +141,6 @@ class Plan:
     def captured(self) -> bool:
         """Whether a graph holds one of its steps, and so the addresses in its tables."""
         return self.control is not None and self.control.captured
-
-    def grad_norm(self) -> float | None:
-        """The norm that the last step found, or None. Waits for a GPU."""
-        return self.norm() if callable(self.norm) else self.norm
 
     def settle(self, counts: Counts) -> None:
         """Correct the host's guess of the steps taken by what a GPU has counted; waits for it."""

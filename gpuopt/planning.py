@@ -26,7 +26,7 @@ def make_plan(
     The state that it makes is handed to the parameters when the plan first runs.
     """
     views = [
-        None if g is None else backend.view(g, f"the gradient of {p.label}", written=parts.zeroed)
+        None if g is None else backend.view(g, called(p, parts), written=parts.zeroed)
         for p, g in zip(params, grads, strict=True)
     ]
     active = [k for k, view in enumerate(views) if view is not None]
@@ -34,7 +34,7 @@ def make_plan(
         check_gradient(backend, params[k], views[k])
     fresh = {k: new_state(backend, params[k], parts) for k in active if not params[k].state}
     states = [fresh.get(k, p.state) for k, p in enumerate(params)]
-    written = check_overlap(backend, params, states, [(k, views[k]) for k in active], parts)
+    written = check_gradient_memory(backend, params, states, [(k, views[k]) for k in active], parts)
     signatures: dict[Hashable, list[int]] = {}
     for k in active:
         memory = backend.memory(params[k].view)
@@ -63,6 +63,11 @@ def make_plan(
     return Plan(backend, sweeps, active, len(params), new, parts)
 
 
+def called(param: "Param", parts: Parts) -> str:
+    """What errors call a gradient, and why it must be writeable if so."""
+    return f"the gradient of {param.label}" + ", which zero_grads writes to," * parts.zeroed
+
+
 def row_key(param: "Param", step: Any) -> Hashable:
     return id(param.group), int(step)
 
@@ -87,7 +92,7 @@ def check_gradient(backend: Backend, param: "Param", view: Any) -> None:
             )
 
 
-def check_overlap(
+def check_gradient_memory(
     backend: Backend,
     params: Sequence["Param"],
     states: list[dict[str, Any]],

@@ -1,16 +1,20 @@
 """Stepping: the plan in use, and the counts that belong to it."""
 
+import operator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from gpuopt.backends.base import Backend
 from gpuopt.counts import Counts
-from gpuopt.options import PLAIN, Options
+from gpuopt.options import PLAIN, Options, step_options
 from gpuopt.parameters import Param
 from gpuopt.plan import Plan
 from gpuopt.planning import make_plan
 from gpuopt.rules.base import Rule
+
+LASTING = (type(None), int, float)  # what stays as it was checked; a LossScaler can move to a GPU
 
 
 class Stepper:
@@ -20,19 +24,31 @@ class Stepper:
         self.backend, self.params, self.average = backend, params, average
         self.counts = Counts(np.zeros(len(params), np.int64))
         self.plan: Plan | None = None
-        self.plain = PLAIN.parts(average, backend.on_gpu)
+        self.options, self.parts = PLAIN, PLAIN.parts(average, backend.on_gpu)
+        self.asked: tuple[Any, ...] | None = None
+        self.last = PLAIN
+        self.norm: float | Callable[[], float] | None = None  # of the last step
+
+    def options_for(self, asked: tuple[Any, ...]) -> Options:
+        """The options that a step was asked for: those of the last such step, if they are the same
+        objects and cannot have changed."""
+        if self.asked is None or not all(map(operator.is_, asked, self.asked)):
+            self.last = step_options(self.backend, *asked)
+            self.asked = asked if all(isinstance(x, LASTING) for x in asked) else None
+        return self.last
 
     def step(self, grads: tuple[Any, ...], options: Options) -> None:
         """One step; `grads` has an array or None for each parameter."""
-        parts = self.plain
-        if options is not PLAIN:
-            parts = options.parts(self.average, self.backend.on_gpu)
-        plan = self.plan
-        if plan is None or plan.parts != parts or not plan.follow(grads):
+        if options is not self.options:
+            self.options, self.parts = options, options.parts(self.average, self.backend.on_gpu)
+        plan, parts = self.plan, self.parts
+        same = plan is not None and (plan.parts is parts or plan.parts == parts)
+        if plan is None or not same or not plan.follow(grads):
             self.drop_plan()
             plan = make_plan(self.backend, self.params, self.counts.steps, grads, parts)
             self.plan = plan
         plan.run(grads, self.counts, options)
+        self.norm = plan.norm
 
     def settled_counts(self) -> Counts:
         """How many steps were taken. Waits for a GPU that alone knows."""
@@ -42,7 +58,7 @@ class Stepper:
 
     def drop_plan(self) -> None:
         """The next step makes another plan. RuntimeError if a graph holds addresses of this one."""
-        if self.backend.capturing() is not None:
+        if self.capturing:
             raise RuntimeError(
                 "before a step is captured, take one with the same gradient arrays and options"
             )
@@ -54,8 +70,21 @@ class Stepper:
         self.settled_counts()
         self.plan = None
 
+    @property
+    def capturing(self) -> bool:
+        """Whether a stream is being captured in a graph, on a device of the parameters."""
+        if not self.backend.on_gpu:
+            return False
+        devices = {self.backend.memory(p.view).device for p in self.params}
+        return self.backend.capturing_on(devices) is not None
+
     def rule_changes(self, old: Rule, new: Rule) -> None:
-        """A group is about to use another rule; it may need another kernel."""
+        """A group is about to use another rule, which may need another kernel, or another lr."""
+        if self.plan is not None and self.plan.captured and self.capturing:
+            raise RuntimeError(
+                "hyper-parameters cannot be changed while a step is being captured; "
+                "change them before or after the capture"
+            )
         if self.backend.key(old) != self.backend.key(new):
             self.drop_plan()
 
@@ -66,14 +95,15 @@ class Stepper:
 
     def grad_norm(self) -> float:
         """The norm that the last step found. Waits for a GPU."""
-        norm = self.plan.grad_norm() if self.plan else None
-        if norm is None:
+        if self.norm is None:
             raise RuntimeError(
-                "the last step measured no norm; pass it max_norm (infinity clips nothing)"
+                "the last step, if there was one, measured no norm; pass it max_norm (infinity "
+                "clips nothing)"
             )
-        return norm
+        return self.norm() if callable(self.norm) else self.norm
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles make a plan of their own: a plan holds addresses."""
         self.settled_counts()
-        return {**self.__dict__, "plan": None}
+        norm = self.norm() if callable(self.norm) else self.norm
+        return {**self.__dict__, "plan": None, "norm": norm}

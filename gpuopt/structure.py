@@ -69,13 +69,13 @@ class Sequenced(Structure):
 class Named(Structure):
     def __init__(self, names: Iterable[Any]) -> None:
         self.names = tuple(names)
-        self.known = dict.fromkeys(self.names).keys()
+        self.known = dict.fromkeys(self.names)
         self.keys = tuple(map(str, self.names))
 
     def flatten(self, grads: Any) -> tuple[Any, ...]:
         if not isinstance(grads, Mapping):
             raise TypeError(f"grads must be a mapping of names, like params, got {kind(grads)}")
-        if grads.keys() != self.known:
+        if grads.keys() != self.known.keys():
             self._explain(grads)
         return tuple([grads[name] for name in self.names])
 

@@ -72,3 +72,14 @@ def test_a_tensor_without_memory_is_named():
     torch = optional("torch")
     with pytest.raises(TypeError, match=r"params\[0\]"):
         gpuopt.SGD(torch.ones(5, device="meta"), lr=0.5)
+
+
+def test_an_optimizer_of_named_parameters_is_copied_and_pickled():
+    params = {"W": np.ones((2, 3)), "b": np.zeros(3)}
+    opt = gpuopt.Adam(params, lr=0.1, average=0.9)
+    opt.step({name: np.ones_like(p) for name, p in params.items()})
+    for other in (copy.deepcopy(opt), pickle.loads(pickle.dumps(opt))):
+        other.step({name: np.ones_like(p) for name, p in params.items()})
+        assert other.step_count == 2
+        assert set(other.averaged_params()) == {"W", "b"}
+    assert opt.step_count == 1

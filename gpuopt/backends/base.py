@@ -1,7 +1,7 @@
 """The protocol of a backend: views of arrays, state, and a launch for one signature."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -146,8 +146,8 @@ class Backend(ABC):
         """What carries these launches through a step on a GPU; None on the CPU."""
         return None
 
-    def capturing(self) -> Any:
-        """The current stream of a GPU, if it is being captured in a graph; else None."""
+    def capturing_on(self, devices: Iterable[int | None]) -> Any:
+        """The current stream of one of these GPUs that is being captured in a graph, or None."""
         return None
 
     def scalar(self, value: Any, what: str) -> Any:
@@ -172,6 +172,10 @@ class Control(ABC):
     @abstractmethod
     def run(self, inputs: "Sequence[Inputs]", options: "Options") -> None:
         """Run a whole step: norm, decision, scalars and sweeps. Waits for nothing."""
+
+    @abstractmethod
+    def keep(self, grads: Sequence[Any]) -> None:
+        """Keep these gradients alive: a graph reads them."""
 
     @abstractmethod
     def push(self, inputs: "Sequence[Inputs]") -> None:

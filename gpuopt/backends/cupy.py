@@ -100,6 +100,10 @@ class CupyBackend(DeviceBackend):
         stream = cupy.cuda.get_current_stream()
         return stream if stream.is_capturing() else None
 
+    def read(self, array: Any) -> np.ndarray:
+        array.device.synchronize()  # a copy waits for the current stream only
+        return self.to_host(array)
+
     def mark(self) -> Any:
         return cupy.cuda.get_current_stream().record(cupy.cuda.Event(disable_timing=True))
 

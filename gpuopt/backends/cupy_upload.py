@@ -2,6 +2,8 @@
 
 import itertools
 import math
+import sys
+from typing import Any
 
 import numpy as np
 
@@ -27,25 +29,30 @@ class Upload:
 
     def send(self, values: np.ndarray) -> None:
         """Fill the buffer with `values`, on the current stream."""
-        staged, done = next(self.turns)
-        done.synchronize()
-        staged[...] = values
+        staged, done = self.stage(values)
         self.target.data.copy_from_host_async(staged.ctypes.data, staged.nbytes)
         done.record()
 
     def send_now(self, values: np.ndarray) -> None:
         """Fill the buffer before this returns, on a stream of its own: where the current one is
         being captured in a graph, that would keep the copy instead of doing it."""
-        staged, done = next(self.turns)
-        done.synchronize()
-        staged[...] = values
+        staged, _ = self.stage(values)
         side = cupy.cuda.Stream(non_blocking=True)
         self.target.data.copy_from_host_async(staged.ctypes.data, staged.nbytes, side)
         side.synchronize()
 
+    def stage(self, values: np.ndarray) -> tuple[np.ndarray, Any]:
+        """Values in the next page-locked buffer, and the event to record after their copy."""
+        staged, done = next(self.turns)
+        done.synchronize()
+        if values.shape != staged.shape:  # NumPy would broadcast them
+            raise ValueError(f"values of shape {values.shape} for a buffer of {staged.shape}")
+        staged[...] = values
+        return staged, done
+
     def __del__(self) -> None:
         """CuPy gives freed page-locked memory out again at once, so copies must be done."""
-        for _, done in self.buffers:
+        for _, done in () if sys.is_finalizing() else getattr(self, "buffers", ()):
             done.synchronize()
 
 

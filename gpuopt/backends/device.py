@@ -1,7 +1,7 @@
 """What a GPU library must give, so that launches and steps can be written once for all."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -82,6 +82,23 @@ class DeviceBackend(Backend):
 
     @abstractmethod
     def control_kernel(self, program: ScalarsProgram, real: str) -> Kernel: ...
+
+    def capturing(self) -> Any:
+        """The current stream, if it is being captured in a graph; else None."""
+        return None
+
+    def capturing_on(self, devices: Iterable[int | None]) -> Any:
+        for device in devices:
+            if device is not None:
+                with self.on(device):
+                    stream = self.capturing()
+                if stream is not None:
+                    return stream
+        return None
+
+    def read(self, array: Any) -> np.ndarray:
+        """A step's result on the host, whatever stream it was computed on."""
+        return self.to_host(array)
 
     def mark(self) -> Any:
         """Remember what is on the current stream now, for `wait`."""

@@ -28,6 +28,7 @@ class DeviceControl(Control):
         self.in_charge = self.captured = False
         self.marks: list[Any] = []
         self.kept: list[Any] = []  # arrays whose addresses are in a graph
+        self.grads: Sequence[Any] = ()  # and the gradients
         self.stream: Any = None  # on which the last step was captured
         self.devices = sorted({launch.device for launch in launches})
         self.partials = Partials(backend, self.launches)
@@ -42,29 +43,29 @@ class DeviceControl(Control):
                     self.rows.append(Rows(backend, launch))
         except LoweringError as error:  # plain steps do without
             self.refusal = error
+        self.marks = self.mark_all()  # of what may still use the memory that was just allocated
 
     def needed(self, options: "Options") -> bool:
         return self.in_charge or options.on_device or self.capturing() is not None
 
     def capturing(self) -> Any:
-        for device in self.devices:
-            with self.backend.on(device):
-                return self.backend.capturing()
-        return None
+        return self.backend.capturing_on(self.devices)
 
     def run(self, inputs: Sequence[Inputs], options: "Options") -> None:
         stream = self.capturing()
-        self.check(options, stream)
+        self.check(inputs, options, stream)
         scalers = {device: self.scaler_on(device, options) for device in self.devices}
         for launch in self.launches:
             with self.backend.on(launch.device):
                 launch.send_addresses()
-        if options.measures:
-            self.partials.measure()
         for k, launch in enumerate(self.launches):
             with self.backend.on(launch.device):
                 given = inputs[self.order.index(k)]
                 self.rows[k].send(given, not self.in_charge, now=stream is not None)
+        if options.measures:
+            self.partials.measure()
+        for k, launch in enumerate(self.launches):
+            with self.backend.on(launch.device):
                 self.decide(k, options, scalers[launch.device])
         for launch in self.launches:
             with self.backend.on(launch.device):
@@ -83,12 +84,21 @@ class DeviceControl(Control):
                 marks.append(self.backend.mark())
         return marks
 
-    def check(self, options: "Options", stream: Any) -> None:
+    def check(self, inputs: Sequence[Inputs], options: "Options", stream: Any) -> None:
         """Raise what there is to raise, before anything is launched."""
         if self.refusal is not None:
             raise self.refusal
-        scale = options.scale_array
-        if scale is not None and {self.backend.memory(scale).device} != set(self.devices):
+        scale, scaler = options.scale_array, options.scaler
+        if scaler is not None and scaler.devices and scaler.devices != set(self.devices):
+            raise ValueError(
+                f"this LossScaler has its scale on devices {sorted(scaler.devices)}, but the "
+                f"gradients lie on {self.devices}; use one for each set of devices"
+            )
+        if (
+            scale is not None
+            and self.devices
+            and {self.backend.memory(scale).device} != set(self.devices)
+        ):
             where = " and ".join(map(str, self.devices))
             raise ValueError(
                 f"loss_scale lies on device {self.backend.memory(scale).device}, the parameters on "
@@ -104,8 +114,15 @@ class DeviceControl(Control):
             return
         if len(self.devices) > 1:
             raise RuntimeError("a step on several devices cannot be captured in one graph")
-        scaler = options.scaler
-        if moved or (scaler and not all(map(scaler.is_on, self.devices))):
+        if self.captured and any(
+            not np.array_equal(inputs[k].knobs, self.rows[n].knobs_sent)
+            for k, n in enumerate(self.order)
+        ):
+            raise RuntimeError(
+                "the learning rate has changed since the first capture, and replays of that graph "
+                "may be using it; set opt.lr to a number before another capture"
+            )
+        if moved or (scaler and not scaler.devices):
             raise RuntimeError(
                 "before a step is captured, take one with the same gradient arrays and options"
             )
@@ -117,7 +134,7 @@ class DeviceControl(Control):
         if options.scaler is None:
             return None
         with self.backend.on(device):
-            return options.scaler.array(device, self.backend.to_device, self.backend.to_host)
+            return options.scaler.array(device, self.backend.to_device, self.backend.read)
 
     def decide(self, k: int, options: "Options", scale_and_streak: Any) -> None:
         """Launch what works out the scalars of launch k, and counts its steps."""
@@ -162,8 +179,11 @@ class DeviceControl(Control):
             with self.backend.on(launch.device), self.backend.after(self.stream):
                 self.rows[k].send(inputs[self.order.index(k)], False, now=False)
 
+    def keep(self, grads: Sequence[Any]) -> None:
+        self.grads = grads
+
     def times(self) -> list[np.ndarray]:
-        return [self.backend.to_host(self.rows[k].times.target) for k in self.order]
+        return [self.backend.read(self.rows[k].times.target) for k in self.order]
 
     def settled(self) -> None:
         self.in_charge = self.captured
@@ -171,4 +191,4 @@ class DeviceControl(Control):
     def grad_norm(self) -> float:
         if not self.devices:
             return 0.0
-        return float(self.backend.to_host(self.results[self.devices[0]])[0])
+        return float(self.backend.read(self.results[self.devices[0]])[0])

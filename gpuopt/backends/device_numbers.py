@@ -22,6 +22,10 @@ class Rows:
         self.times = backend.upload((launch.rows,), np.float64)
         self.sent: Inputs | None = None
 
+    @property
+    def knobs_sent(self) -> np.ndarray | None:
+        return self.sent.knobs if self.sent else None
+
     def send(self, inputs: Inputs, count_too: bool, now: bool) -> None:
         """Bring the device up to date; the step counts as well if the host knows better."""
         old = self.sent

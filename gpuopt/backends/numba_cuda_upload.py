@@ -1,6 +1,7 @@
 """Small tables that go from the host to a GPU at every step, without waiting for it."""
 
 import itertools
+import sys
 
 import numpy as np
 
@@ -33,6 +34,8 @@ class Upload:
         """Fill the buffer with `values`, on Numba's default stream."""
         staged, done = next(self.turns)
         done.synchronize()
+        if values.size != self.size:  # NumPy would broadcast them
+            raise ValueError(f"{values.size} values for a buffer of {self.size}")
         staged[: self.size] = values.ravel()
         self.target.owner.copy_to_device(staged, stream=stream())
         done.record(stream())
@@ -43,5 +46,5 @@ class Upload:
 
     def __del__(self) -> None:
         """Page-locked memory that is freed may be given out and written, so copies must be done."""
-        for _, done in getattr(self, "buffers", ()):
+        for _, done in () if sys.is_finalizing() else getattr(self, "buffers", ()):
             done.synchronize()

@@ -1,6 +1,6 @@
 """Printing a traced `scalars` as C++ for CUDA, in place of the one in kernels/control.cuh."""
 
-from gpuopt.lowering.cuda import TYPES, expression, operand, print_into
+from gpuopt.lowering.cuda_text import TYPES, expression, operand, print_into
 from gpuopt.lowering.scalars import ScalarsProgram
 
 

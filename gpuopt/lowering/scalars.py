@@ -7,9 +7,9 @@ from typing import Any, NoReturn
 import numpy as np
 
 from gpuopt.lowering.program import LoweringError, Statement
-from gpuopt.lowering.trace import OPERATIONS, Recorder, Value
+from gpuopt.lowering.symbols import OPERATIONS, Recorder, Value
 from gpuopt.rules.base import Rule
-from gpuopt.rules.knobs import replace_floats
+from gpuopt.rules.knobs import leaf_types, replace_floats
 from gpuopt.rules.whole import WholeStep
 
 MORE = {np.exp: "exp", np.log: "log", np.floor: "floor"}
@@ -71,9 +71,13 @@ class ScalarsRecorder(Recorder):
         )
 
 
-@functools.lru_cache(maxsize=256)
 def trace_scalars(rule: Rule) -> ScalarsProgram:
     """The program of `rule.scalars`. Raises LoweringError for what a kernel cannot do."""
+    return _trace_scalars(rule, leaf_types(rule))
+
+
+@functools.lru_cache(maxsize=256)
+def _trace_scalars(rule: Rule, types: tuple[type, ...]) -> ScalarsProgram:
     inner = rule.rule if isinstance(rule, WholeStep) else rule
     recorder = ScalarsRecorder(type(inner).__name__)
     symbolic = replace_floats(rule, recorder.knob)

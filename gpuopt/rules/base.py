@@ -42,6 +42,7 @@ class Rule(ABC):
 
         `lr` is the learning rate and `t` the parameter's step count, from 1. Hyper-parameters that
         the formula needs belong here, not in `update`: so changing one never recompiles a kernel.
+        It may be traced, to be worked out on a GPU: so it depends on fields, lr and t alone.
         """
 
     @abstractmethod
@@ -55,9 +56,13 @@ class Rule(ABC):
 
 
 def real(name: str, value: Any) -> float:
-    """`value` as a float: Python and NumPy numbers and 0-d arrays, but no NaN, text or array."""
+    """`value` as a float: Python and NumPy numbers and 0-d arrays; no NaN, flag, text or array."""
     try:
-        if isinstance(value, (str, bytes)) or np.iscomplexobj(value) or np.ndim(value):
+        if (
+            isinstance(value, (str, bytes, bool, np.bool_))
+            or np.iscomplexobj(value)
+            or np.ndim(value)
+        ):
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -80,6 +85,14 @@ def non_negative(name: str, value: Any) -> float:
     number = real(name, value)
     if not 0 <= number < math.inf:
         raise ValueError(f"{name} must be finite and >= 0, got {number!r}")
+    return number
+
+
+def positive(name: str, value: Any) -> float:
+    """`value` as a finite float > 0."""
+    number = finite(name, value)
+    if number <= 0:
+        raise ValueError(f"{name} must be > 0, got {number!r}")
     return number
 
 

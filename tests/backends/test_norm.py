@@ -65,14 +65,15 @@ def test_one_huge_element_among_small_ones(name):
         assert measured(name, [g]) == pytest.approx(float(np.float32(3e38)), rel=1e-7)
 
 
+@pytest.mark.parametrize("beside", [7, np.nan])
 @pytest.mark.parametrize("name", ["numpy", "numba"])
-def test_strided_blocks_read_their_own_elements_only(name):
+def test_strided_blocks_read_their_own_elements_only(name, beside):
     for shape, view_of in (
         ((9000, 3), lambda a: a[:, 1]),
         ((300, 400), lambda a: a[::-2, 7:].T),
         ((40, 50, 60), lambda a: a[1:, ::3, ::-1]),
     ):
-        whole = np.full(shape, np.nan, np.float32)
+        whole = np.full(shape, beside, np.float32)
         view = view_of(whole)
         view[...] = np.random.default_rng(0).normal(size=view.shape)
         exact = math.sqrt(float(np.sum(view.astype("f8") ** 2)))

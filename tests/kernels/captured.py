@@ -41,8 +41,10 @@ class Twin:
             self.stream.begin_capture()
             try:
                 self.opt.step(self.given, **options)
-            finally:
-                self.graph = self.stream.end_capture()
+            except RuntimeError:
+                assert self.stream.end_capture().calls == []
+                raise
+            self.graph = self.stream.end_capture()
         return self.graph
 
     def replay(self, graph=None, **options):

@@ -108,6 +108,28 @@ def test_what_would_need_another_plan_is_refused_after_a_capture(twin, cupy_stan
     twin.compare()
 
 
+def test_a_schedule_is_not_captured_twice_while_replays_may_use_its_rate(twin):
+    """A capture sends the learning rate at once, past the stream on which the graph may be."""
+    twin.opt.lr = lambda t: 0.1 / t
+    twin.host.lr = 0.1
+    twin.step()
+    graph = twin.capture()
+    twin.host.lr = 0.05
+    twin.replay(graph)
+    refused_again(twin, "set opt.lr to a number before another capture")
+    twin.opt.lr = twin.host.lr = 0.3
+    twin.capture()
+    twin.replay()
+    twin.compare()
+
+
+def refused_again(twin, message):
+    with pytest.raises(RuntimeError, match=message):
+        twin.capture()
+    assert twin.graph.calls != []  # the one before
+    twin.compare()
+
+
 def test_a_graph_keeps_alive_what_it_works_on(twin, cupy_stand_in):
     """The scale that a LossScaler has left behind, and one that was only passed."""
     scaler = gpuopt.LossScaler(2.0)

@@ -6,7 +6,7 @@ import pytest
 
 from gpuopt import rules
 from gpuopt.kernels.launch import BLOCK, flight
-from gpuopt.lowering import cuda
+from gpuopt.lowering import cuda, cuda_text
 from gpuopt.lowering.trace import trace
 from tests.without_gpu import missing, nvrtc
 from tests.without_gpu.cases import RULES, source
@@ -82,8 +82,8 @@ def test_square_root_and_division_are_correctly_rounded(rule):
 @pytest.mark.parametrize("file", ["sweep.cuh", "norm.cuh"])
 def test_the_file_itself_compiles(file):
     """With the formula that stands in it, as a reader finds it."""
-    text = cuda._read(file).replace("--- formula", "--- the formula")
-    text = re.sub(r'#include "(.*)"\n', lambda include: cuda._read(include.group(1)), text)
+    text = cuda_text._read(file).replace("--- formula", "--- the formula")
+    text = re.sub(r'#include "(.*)"\n', lambda include: cuda_text._read(include.group(1)), text)
     assert nvrtc.compile_for("sm_80", text).spilled == 0
 
 
@@ -93,12 +93,12 @@ FILES += [("norm.cuh", False), ("layout.cuh", False)]
 
 @pytest.mark.parametrize(("file", "swept"), FILES)
 def test_a_compiler_error_names_the_file_and_line_to_edit(file, swept, monkeypatch):
-    read, wrong = cuda._read, "int wrong = nothing_of_that_name;\n"
+    read, wrong = cuda_text._read, "int wrong = nothing_of_that_name;\n"
 
     def broken(name):
         return read(name) + wrong if name == file else read(name)
 
-    monkeypatch.setattr(cuda, "_read", broken)
+    monkeypatch.setattr(cuda_text, "_read", broken)
     line = (read(file) + wrong).count("\n")
     text = source(rules.Adam()) if swept else cuda.norm_module("float32", BLOCK)
     with pytest.raises(nvrtc.CompileError, match=rf"(?m)^{file}\({line}\): error"):
@@ -106,15 +106,17 @@ def test_a_compiler_error_names_the_file_and_line_to_edit(file, swept, monkeypat
 
 
 def test_a_compiler_error_between_includes_and_formula_names_its_line(monkeypatch):
-    read, wrong = cuda._read, "int wrong = nothing_of_that_name;\n"
-    text = read("sweep.cuh").replace(cuda.BEGIN, wrong + cuda.BEGIN)
-    monkeypatch.setattr(cuda, "_read", lambda name: text if name == "sweep.cuh" else read(name))
+    read, wrong = cuda_text._read, "int wrong = nothing_of_that_name;\n"
+    text = read("sweep.cuh").replace(cuda_text.BEGIN, wrong + cuda_text.BEGIN)
+    monkeypatch.setattr(
+        cuda_text, "_read", lambda name: text if name == "sweep.cuh" else read(name)
+    )
     line = text[: text.index(wrong)].count("\n") + 1
     with pytest.raises(nvrtc.CompileError, match=rf"(?m)^sweep.cuh\({line}\): error"):
         nvrtc.compile_for("sm_80", source(rules.Adam()))
 
 
 def test_a_compiler_error_in_a_formula_names_the_rule(monkeypatch):
-    monkeypatch.setitem(cuda.TEMPLATES, "sqrt", "op::root({0})")
+    monkeypatch.setitem(cuda_text.TEMPLATES, "sqrt", "op::root({0})")
     with pytest.raises(nvrtc.CompileError, match=r"(?m)^formula of Adam\(\d+\): error"):
         nvrtc.compile_for("sm_80", source(rules.Adam()))

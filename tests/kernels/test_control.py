@@ -7,9 +7,9 @@ import pytest
 
 from gpuopt import rules
 from gpuopt.kernels.launch import BLOCK
-from gpuopt.loss_scaler import clip_coefficient
 from gpuopt.lowering.control import module
 from gpuopt.lowering.scalars import trace_scalars
+from gpuopt.options import clip_coefficient
 from gpuopt.rules.knobs import knob_values
 from gpuopt.rules.whole import WholeStep
 from tests.parity.cases import fullest, name

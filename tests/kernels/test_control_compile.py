@@ -6,7 +6,7 @@ import pytest
 
 from gpuopt import rules
 from gpuopt.kernels.launch import BLOCK
-from gpuopt.lowering import control, cuda
+from gpuopt.lowering import control, cuda_text
 from gpuopt.lowering.scalars import trace_scalars
 from gpuopt.rules.whole import WholeStep
 from tests.kernels.test_compile import GPUS
@@ -48,21 +48,21 @@ def test_hardly_any_spills_and_no_warnings(rule, gpu):
 
 def test_the_file_itself_compiles():
     """With the formula that stands in it, as a reader finds it."""
-    text = cuda._read("control.cuh").replace("--- formula", "--- the formula")
-    text = re.sub(r'#include "(.*)"\n', lambda include: cuda._read(include.group(1)), text)
+    text = cuda_text._read("control.cuh").replace("--- formula", "--- the formula")
+    text = re.sub(r'#include "(.*)"\n', lambda include: cuda_text._read(include.group(1)), text)
     assert nvrtc.compile_for("sm_80", text).spilled == 0
 
 
 @pytest.mark.parametrize("file", ["control.cuh", "memory.cuh", "math.cuh"])
 def test_a_compiler_error_names_the_file_and_line_to_edit(file, monkeypatch):
-    read, wrong = cuda._read, "int wrong = nothing_of_that_name;\n"
-    monkeypatch.setattr(cuda, "_read", lambda x: read(x) + wrong if x == file else read(x))
+    read, wrong = cuda_text._read, "int wrong = nothing_of_that_name;\n"
+    monkeypatch.setattr(cuda_text, "_read", lambda x: read(x) + wrong if x == file else read(x))
     line = (read(file) + wrong).count("\n")
     with pytest.raises(nvrtc.CompileError, match=rf"(?m)^{file}\({line}\): error"):
         nvrtc.compile_for("sm_80", source(rules.Adam()))
 
 
 def test_a_compiler_error_in_scalars_names_the_rule(monkeypatch):
-    monkeypatch.setitem(cuda.TEMPLATES, "power", "op::power({0}, {1})")
+    monkeypatch.setitem(cuda_text.TEMPLATES, "power", "op::power({0}, {1})")
     with pytest.raises(nvrtc.CompileError, match=r"(?m)^scalars of Adam\(\d+\): error"):
         nvrtc.compile_for("sm_80", source(rules.Adam()))

@@ -8,7 +8,7 @@ import pytest
 
 import gpuopt
 from gpuopt import rules
-from gpuopt.lowering import cuda
+from gpuopt.lowering import cuda, cuda_text
 from gpuopt.lowering.trace import trace
 
 SPECIAL = np.array([np.nan, np.inf, -np.inf, 0.0, -0.0, 1.5, -2.5, 1e-40, 0.5], np.float32)
@@ -26,14 +26,14 @@ class Plain(gpuopt.Rule):
 
 
 def test_the_file_shows_what_is_printed():
-    text = cuda._read("sweep.cuh")
-    shown = text[text.index(cuda.BEGIN) + len(cuda.BEGIN) : text.index(cuda.END)]
+    text = cuda_text._read("sweep.cuh")
+    shown = text[text.index(cuda_text.BEGIN) + len(cuda_text.BEGIN) : text.index(cuda_text.END)]
     assert cuda.formula(trace(Plain()), "float32", ("float32", "float32"), 256) == shown
 
 
 def test_the_file_of_the_norm_shows_what_is_printed():
-    text = cuda._read("norm.cuh")
-    shown = text[text.index(cuda.BEGIN) + len(cuda.BEGIN) : text.index(cuda.END)]
+    text = cuda_text._read("norm.cuh")
+    shown = text[text.index(cuda_text.BEGIN) + len(cuda_text.BEGIN) : text.index(cuda_text.END)]
     assert cuda.norm_formula("float32", 256) == shown
     assert "#include" not in cuda.norm_module("float64", 256)
     assert "using Storage = double;" in cuda.norm_module("float64", 256)

@@ -47,7 +47,7 @@ def test_later_steps_make_nothing_and_wait_for_nothing(options, expected, cupy_s
     opt = gpuopt.AdamW(params, average=0.9, backend="cupy")
     grads = [device(full()), device(full(n=5))]
     opt.step(grads, **options)
-    assert "download" not in kinds(cupy_stand_in)
+    assert not {"download", "wait"} & set(kinds(cupy_stand_in))
     for _ in range(3):
         opt.step(grads, **options)
         assert kinds(cupy_stand_in) == expected
@@ -59,17 +59,21 @@ def test_later_steps_make_nothing_and_wait_for_nothing(options, expected, cupy_s
     assert kinds(cupy_stand_in) == expected
 
 
+# For the whole device, since a graph may have been launched on any stream; then a copy.
+READ = ["wait", "download"]
+
+
 def test_only_reading_waits(cupy_stand_in, device):
     opt, g = gpuopt.AdamW(device(full()), backend="cupy"), device(full())
     opt.step(g, max_norm=1.0)
     assert opt.step_count == 1
-    assert "download" not in kinds(cupy_stand_in)  # nothing may have been skipped
+    assert not {"download", "wait"} & set(kinds(cupy_stand_in))  # nothing may have been skipped
     assert opt.grad_norm == pytest.approx(math.sqrt(300))
-    assert kinds(cupy_stand_in) == ["download"]
+    assert kinds(cupy_stand_in) == READ
     opt.step(g, skip_nonfinite=True)
     kinds(cupy_stand_in)
     assert opt.step_count == 2
-    assert kinds(cupy_stand_in) == ["download"]
+    assert kinds(cupy_stand_in) == READ
     assert opt.param_steps == {"0": 2}
     assert kinds(cupy_stand_in) == []  # known by now
 

@@ -75,6 +75,21 @@ def test_numbers_of_every_kind(value, backend):
         np.testing.assert_allclose(m, 0.1 * seen, rtol=1e-6)
 
 
+def test_arrays_are_read_at_every_step(backend):
+    """An array of one number is the same object when its number has changed."""
+    for option in ("max_norm", "max_value", "loss_scale"):
+        value = np.array(4.0)
+        (opt, params), (other, expected) = make(backend), make(backend)
+        for number in (4.0, 0.5, 2.0):
+            value[...] = number
+            opt.step(gradients(backend, 9.0), **{option: value})
+            other.step(gradients(backend, 9.0), **{option: number})
+            for k in ("0", "1"):
+                m, expected_m = (backend.to_numpy(x.state[k]["m"]) for x in (opt, other))
+                np.testing.assert_array_equal(m, expected_m)
+        assert [p.tobytes() for p in params] == [p.tobytes() for p in expected]
+
+
 def test_defaults_and_their_spelled_out_values_are_the_same(backend):
     opt, params = make(backend)
     other, expected = make(backend)
@@ -154,3 +169,9 @@ def test_a_device_scalar_for_parameters_in_cpu_memory(backend, cupy_stand_in):
     with pytest.raises(TypeError, match="loss_scale"):
         opt.step(gradients(backend), loss_scale=cupy_stand_in.ndarray(np.ones((), "f4")))
     assert all((p == 2).all() for p in params)
+
+
+@pytest.mark.parametrize("name", ["lr", "weight_decay", "eps", "average"])
+def test_a_flag_is_no_number(name):
+    with pytest.raises(TypeError, match=rf"{name} must be a number, got True"):
+        gpuopt.AdamW([np.ones(3)], **{name: True})

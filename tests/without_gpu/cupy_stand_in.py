@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import itertools
 import sys
+from collections import defaultdict
 from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any, NamedTuple
@@ -21,8 +22,8 @@ DEVICES, MULTIPROCESSORS = 2, 3
 
 
 class Event(NamedTuple):
-    """kind: "compile", "allocate", "upload", "download", "peer copy" or "launch"; amount: bytes, or
-    blocks of a launch. A launch that is captured happens when its graph is launched."""
+    """kind: "compile", "allocate", "upload", "download", "peer copy", "wait" or "launch"; amount:
+    bytes, or blocks of a launch. A launch that is captured happens when its graph is launched."""
 
     kind: str
     amount: int
@@ -31,7 +32,24 @@ class Event(NamedTuple):
 
 
 events: list[Event] = []
-current = SimpleNamespace(device=0, stream=0)
+
+
+class Current:
+    """The current device, and its current stream: every device has one of its own."""
+
+    def __init__(self) -> None:
+        self.device, self.streams = 0, defaultdict[int, int](int)
+
+    @property
+    def stream(self) -> int:
+        return self.streams[self.device]
+
+    @stream.setter
+    def stream(self, ptr: int) -> None:
+        self.streams[self.device] = ptr
+
+
+current = Current()
 captures: dict[int, list[Any]] = {}  # by stream: what is to be done at a launch of its graph
 
 
@@ -53,6 +71,9 @@ class Device:
             "MaxRegistersPerMultiprocessor": 65_536,
         }
         self.entered: list[int] = []
+
+    def synchronize(self) -> None:
+        note("wait", 0)
 
     def __enter__(self) -> "Device":
         self.entered.append(current.device)
