@@ -83,12 +83,12 @@ class Optimizer:
         or step count. zero_grads: gradients are zero after the step, a skipped one as well;
         otherwise they are read, never written.
 
-        On a GPU nothing waits for the device, unless a new plan is needed: other gradients are
-        None than before, or with zero_grads they have moved. A step can be captured in a CUDA graph
-        (CuPy's relaxed mode) after one like it that was not; keep the optimizer for as long as the
-        graph, and launch that on the stream on which it was captured. Whatever raises, raises
-        before anything has changed; but for a rule that only the numpy backend can run, when its
-        own code raises in the middle of a step.
+        On a GPU nothing waits for the device, unless steps may have been skipped and a new plan is
+        needed: other options, other gradients that are None, or with zero_grads moved ones. A step
+        can be captured in a CUDA graph (CuPy's relaxed mode) after one like it that was not; keep
+        the optimizer for as long as the graph, and launch that on the stream on which it was
+        captured. Whatever raises, raises before anything has changed; but for a rule that only the
+        numpy backend can run, when its own code raises in the middle of a step.
         """
         options = PLAIN
         asked = (max_norm, max_value, loss_scale, skip_nonfinite, zero_grads)

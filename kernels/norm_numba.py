@@ -8,7 +8,6 @@
 A chunk is summed in an order of its own, so nothing depends on how chunks are shared out.
 """
 
-import numpy as np  # noqa: F401
 from numba import (  # pyright: ignore[reportAttributeAccessIssue]
     float32,
     float64,
@@ -16,7 +15,7 @@ from numba import (  # pyright: ignore[reportAttributeAccessIssue]
     prange,
 )
 
-from gpuopt.kernels.memory_numba import last_stride, load, offset, pointer, store  # noqa: F401
+from gpuopt.kernels.memory_numba import last_stride, load, offset, pointer
 
 BLOCK = 4096  # elements summed in their own type, before float64 takes over
 GRADIENT = 1  # its place among the arrays of a tensor

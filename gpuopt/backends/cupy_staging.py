@@ -88,7 +88,7 @@ class Buffer:
         sizes = [-(-x.nbytes // ALIGNMENT) * ALIGNMENT for x in arrays]
         self.copied.synchronize()
         if sum(sizes) > self.memory.size:
-            self.memory = page_locked((sum(sizes),), np.dtype(np.uint8))
+            self.memory = page_locked(sum(sizes), np.dtype(np.uint8))
         starts = itertools.accumulate(sizes, initial=0)
         staged = [
             np.ndarray(x.shape, x.dtype, self.memory, start, order=order(x))

@@ -7,7 +7,7 @@ import pytest
 from numba import cuda
 
 from gpuopt import backends, rules
-from gpuopt.backends import numba_cuda_upload
+from gpuopt.backends import numba_cuda_upload, turns
 from tests.kernels.numba_cuda_pair import SILENT, Pair, made, on_gpu
 from tests.optional import optional
 
@@ -101,13 +101,13 @@ def test_uploads_take_turns_and_wait_for_their_last_copy(monkeypatch):
     monkeypatch.setattr(cuda, "event", Event)
     upload = numba_cuda_upload.Upload((2, 3), np.dtype("f4"))
     backend = backends.load("numba-cuda")
-    for k in range(numba_cuda_upload.TURNS + 1):
+    for k in range(turns.TURNS + 1):
         upload.send(np.full((2, 3), k, "f4"))
         assert (backend.to_host(upload.target) == k).all()
     waits = [what for kind, what in Event.log if kind == "wait"]
-    assert len(set(waits)) == numba_cuda_upload.TURNS
+    assert len(set(waits)) == turns.TURNS
     assert waits[-1] == waits[0]
     assert [kind for kind, _ in Event.log[:2]] == ["wait", "record"]
     count = len(Event.log)
     del upload
-    assert [kind for kind, _ in Event.log[count:]] == ["wait"] * numba_cuda_upload.TURNS
+    assert [kind for kind, _ in Event.log[count:]] == ["wait"] * turns.TURNS
