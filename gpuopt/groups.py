@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from typing import Any, cast
 
-from gpuopt.rules.base import Rule, non_negative
+from gpuopt.checks import non_negative
+from gpuopt.rules.base import Rule
 from gpuopt.structure import Grouped, OneGroup, Structure, structure_of
 
 Schedule = Callable[[int], float]

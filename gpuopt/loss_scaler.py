@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt.rules.base import finite, positive
+from gpuopt.checks import finite, positive
 
 SMALLEST = float(np.finfo(np.float32).tiny)  # a scale of 0 would make every gradient NaN
 LARGEST = float(np.finfo(np.float32).max)

@@ -1,10 +1,11 @@
 """Mini-batches: aligned slices of a data set, in a fresh order every epoch."""
 
-import operator
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+
+from gpuopt.checks import generator, whole
 
 
 def minibatches(
@@ -48,10 +49,8 @@ class Minibatches:
     ) -> None:
         self.arrays = arrays
         self.axis = whole("axis", axis)
-        self.batch_size = whole("batch_size", batch_size)
+        self.batch_size = whole("batch_size", batch_size, 1)
         self.shuffle, self.drop_last = shuffle, drop_last
-        if self.batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {self.batch_size}")
         self.count = common_length(arrays, self.axis)
         self.rng = generator(rng)
 
@@ -68,12 +67,6 @@ class Minibatches:
         which = slice(start, start + self.batch_size)
         index = which if order is None else order[which]
         return tuple(a[(slice(None),) * (self.axis % len(a.shape)) + (index,)] for a in self.arrays)
-
-
-def whole(name: str, value: Any) -> int:
-    if isinstance(value, (bool, np.bool_)) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be a whole number, got {value!r}")
-    return operator.index(value)
 
 
 def common_length(arrays: tuple[Any, ...], axis: int) -> int:
@@ -97,15 +90,3 @@ def common_length(arrays: tuple[Any, ...], axis: int) -> int:
     if counts[0] == 0:
         raise ValueError("X and Y hold no examples")
     return counts[0]
-
-
-def generator(rng: Any) -> np.random.Generator:
-    if isinstance(rng, np.random.Generator):
-        return rng
-    if rng is None:
-        return np.random.default_rng()
-    if isinstance(rng, bool) or not hasattr(rng, "__index__"):
-        raise TypeError(f"rng must be None, a seed, or a numpy.random.Generator, got {rng!r}")
-    if operator.index(rng) < 0:
-        raise ValueError(f"rng: a seed must be >= 0, got {rng}")
-    return np.random.default_rng(operator.index(rng))

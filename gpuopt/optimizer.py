@@ -6,10 +6,11 @@ from typing import Any
 
 from gpuopt import backends, checkpoint, files
 from gpuopt.averaging import averaged_params, averages
+from gpuopt.checks import decay_rate
 from gpuopt.groups import Group, Schedule, collect, learning_rate
 from gpuopt.options import PLAIN, Parts
 from gpuopt.parameters import make_params
-from gpuopt.rules.base import Rule, check_rule, decay_rate
+from gpuopt.rules.base import Rule, check_rule
 from gpuopt.stepping import Stepper
 
 NOTHING = (None, None, None, False, False)  # what a plain step is asked for

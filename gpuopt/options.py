@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from gpuopt.backends.base import Backend
+from gpuopt.checks import flag, real
 from gpuopt.loss_scaler import LossScaler, in_float32
-from gpuopt.rules.base import Rule, flag, real
+from gpuopt.rules.base import Rule
 from gpuopt.rules.whole import WholeStep
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpuopt import backends
+from gpuopt.arrays import is_array
 from gpuopt.backends.base import BackendError
 from gpuopt.backends.host import as_numpy, describe
 
@@ -101,10 +102,6 @@ class Batch:
             make: Callable[[Any], Any] = list if isinstance(self.given, list) else tuple
             return getattr(type(self.given), "_make", make)(arrays)  # a named tuple stays one
         return arrays[0]
-
-
-def is_array(x: Any) -> bool:
-    return hasattr(x, "shape") and hasattr(x, "dtype")
 
 
 def in_host_memory(x: Any, what: str) -> np.ndarray:

@@ -4,10 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
-
-def is_array(x: Any) -> bool:
-    """Whether `x` is one array rather than a collection of them."""
-    return hasattr(x, "dtype") and hasattr(x, "shape")
+from gpuopt.arrays import is_array
 
 
 def kind(x: Any) -> str:

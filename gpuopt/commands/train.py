@@ -61,6 +61,7 @@ def train(
     picture = None if no_plot else plot
     from rich.console import Console
 
+    from gpuopt import pictures
     from gpuopt.info import versions
     from gpuopt.training import data as sources
     from gpuopt.training import device as devices
@@ -76,10 +77,10 @@ def train(
         l2=l2,
         seed=seed,
     )
-    check_writable("--plot", picture, figure.SUFFIXES)
+    check_writable("--plot", picture, pictures.SUFFIXES)
     check_writable("--json", json)
     if picture is not None:
-        figure.need_matplotlib()
+        pictures.need_matplotlib()
         if json is not None and picture.resolve() == json.resolve():
             raise InputError(f"--plot and --json are the same file, {json}; give two names")
     place = devices.choose(device, backend)

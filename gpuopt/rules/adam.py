@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt.rules.base import Rule, ascent, decay_rate, flag, non_negative, normalise, plus_decay
+from gpuopt.checks import decay_rate, flag, non_negative
+from gpuopt.rules.base import Rule, ascent, normalise, plus_decay
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What an update rule is, and the checks of hyper-parameters that rules share.
+"""What an update rule is, and what rules share.
 
 The letters inside formulas, everywhere in gpuopt:
 
@@ -9,8 +9,6 @@ The letters inside formulas, everywhere in gpuopt:
     s   the step's scalars: what `scalars` returns, the same for all elements
 """
 
-import math
-import operator
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
@@ -53,62 +51,6 @@ class Rule(ABC):
         called with arrays by the NumPy backend and with tracers when a kernel is made. A Python
         `if` may look at the rule's own flags; it is decided while tracing.
         """
-
-
-def real(name: str, value: Any) -> float:
-    """`value` as a float: Python and NumPy numbers and 0-d arrays; no NaN, flag, text or array."""
-    try:
-        if (
-            isinstance(value, (str, bytes, bool, np.bool_))
-            or np.iscomplexobj(value)
-            or np.ndim(value)
-        ):
-            raise TypeError
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        raise TypeError(f"{name} must be a number, got {value!r}") from None
-    if math.isnan(number):
-        raise ValueError(f"{name} must be a number, got nan")
-    return number
-
-
-def finite(name: str, value: Any) -> float:
-    """`value` as a finite float."""
-    number = real(name, value)
-    if not math.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {number!r}")
-    return number
-
-
-def non_negative(name: str, value: Any) -> float:
-    """`value` as a finite float >= 0."""
-    number = real(name, value)
-    if not 0 <= number < math.inf:
-        raise ValueError(f"{name} must be finite and >= 0, got {number!r}")
-    return number
-
-
-def positive(name: str, value: Any) -> float:
-    """`value` as a finite float > 0."""
-    number = finite(name, value)
-    if number <= 0:
-        raise ValueError(f"{name} must be > 0, got {number!r}")
-    return number
-
-
-def decay_rate(name: str, value: Any) -> float:
-    """`value` as a float in [0, 1): the beta of an exponentially weighted average."""
-    number = real(name, value)
-    if not 0 <= number < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {number!r}")
-    return number
-
-
-def flag(name: str, value: Any) -> bool:
-    """`value` as a bool: True or False only, so that a misplaced number is noticed."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return operator.truth(value)
 
 
 def normalise(rule: Rule, **checks: Any) -> None:

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from gpuopt.rules.base import Rule, ascent, decay_rate, flag, non_negative, normalise, plus_decay
+from gpuopt.checks import decay_rate, flag, non_negative
+from gpuopt.rules.base import Rule, ascent, normalise, plus_decay
 
 
 @dataclass(frozen=True)

@@ -5,29 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from gpuopt.errors import InputError
+from gpuopt.pictures import STYLES, TITLES, picture
 from gpuopt.training.run import Result
-from gpuopt.training.settings import TITLES
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart; dashes help in print
-STYLES = {
-    "sgd": ("#000000", "-"),
-    "momentum": ("#0072B2", (0, (6, 1.5))),
-    "rmsprop": ("#D55E00", (0, (3, 1))),
-    "adam": ("#009E73", "-"),
-    "adamw": ("#CC79A7", (0, (1, 1))),
-}
 BETA = 0.9  # of the smoothed curve: about the last 10 steps
-SUFFIXES = (".png", ".pdf", ".svg")
-
-
-def need_matplotlib() -> None:
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError as error:
-        raise InputError(
-            f"the plot needs matplotlib ({error}); pip install 'gpuopt[cli]', or give --no-plot"
-        ) from None
 
 
 def smoothed(losses: np.ndarray) -> np.ndarray:
@@ -44,11 +25,7 @@ def draw(results: Mapping[str, Result], title: str, path: Path, kind: str) -> No
 
     Steps whose loss is not finite are left out.
     """
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    with mpl.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        figure = Figure(figsize=(10, 4.6), layout="constrained")
+    with picture(path, (10, 4.6), kind) as figure:
         left, right = figure.subplots(1, 2, sharey=True)
         for name, result in results.items():
             losses = np.array(result.losses)
@@ -74,4 +51,3 @@ def draw(results: Mapping[str, Result], title: str, path: Path, kind: str) -> No
             frameon=False,
         )
         figure.suptitle(title, fontsize=11)
-        figure.savefig(path, format=kind, dpi=150)

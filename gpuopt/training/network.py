@@ -4,21 +4,15 @@ Examples lie in columns. Layer l has W of shape (n_l, n_(l-1)) and b of shape (n
 the list [W1, b1, W2, b2, ...], and its gradients are a list of the same shapes.
 """
 
-import importlib
 import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from gpuopt.arrays import array_module
+
 BLOCK = 4096  # examples that `evaluate` takes at once, so that a large data set needs little memory
-
-
-def array_module(array: Any) -> Any:
-    """The module that made an array: numpy or cupy."""
-    if isinstance(array, np.ndarray):
-        return np
-    return importlib.import_module(type(array).__module__.partition(".")[0])
 
 
 def initialise(

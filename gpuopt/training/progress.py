@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from gpuopt.pictures import TITLES
 from gpuopt.training.data import Data
 from gpuopt.training.device import Device
 from gpuopt.training.run import Result, steps_per_run, train
-from gpuopt.training.settings import TITLES, Settings
+from gpuopt.training.settings import Settings
 
 
 def run_all(

@@ -8,9 +8,10 @@ from typing import Any
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
+from gpuopt.pictures import TITLES
 from gpuopt.training.data import Data
 from gpuopt.training.run import Result
-from gpuopt.training.settings import TITLES, Settings
+from gpuopt.training.settings import Settings
 
 EXPLANATION = (
     "final loss: mean cross-entropy over the training set, without L2. "

@@ -14,13 +14,6 @@ MAKERS = {
     "adam": gpuopt.Adam,
     "adamw": gpuopt.AdamW,
 }
-TITLES = {
-    "sgd": "gradient descent",
-    "momentum": "momentum",
-    "rmsprop": "RMSprop",
-    "adam": "Adam",
-    "adamw": "AdamW",
-}
 DEFAULT_LR = {"sgd": 0.1, "momentum": 0.3, "rmsprop": 0.001, "adam": 0.002, "adamw": 0.002}
 DEFAULT_OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
 

@@ -6,9 +6,9 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-from gpuopt import backends
+from gpuopt import arrays, backends
 from gpuopt.errors import InputError
-from gpuopt.training import device, network
+from gpuopt.training import device
 
 
 @pytest.fixture
@@ -83,5 +83,5 @@ def test_without_a_gpu_auto_is_the_cpu(monkeypatch):
 
 def test_array_code_runs_in_the_module_of_its_arrays(two_gpus):
     array = type("ndarray", (), {"__module__": "cupy._core.core"})()
-    assert network.array_module(array) is two_gpus
-    assert network.array_module(np.ones(1)) is np
+    assert arrays.array_module(array) is two_gpus
+    assert arrays.array_module(np.ones(1)) is np

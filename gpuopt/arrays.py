@@ -1,0 +1,17 @@
+"""What an array is, and the module that computes with it."""
+
+import importlib
+from typing import Any
+
+import numpy as np
+
+
+def is_array(x: Any) -> bool:
+    """Whether `x` is one array rather than a collection of them."""
+    return hasattr(x, "dtype") and hasattr(x, "shape")
+
+
+def array_module(x: Any) -> Any:
+    """The module with the functions for an array: cupy for CuPy's, else numpy."""
+    name = type(x).__module__.partition(".")[0]
+    return importlib.import_module(name) if name == "cupy" else np
