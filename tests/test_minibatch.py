@@ -82,7 +82,7 @@ def test_tensors():
         ({"X": np.zeros((0, 2)), "Y": np.zeros(0)}, ValueError, "no examples"),
         ({"rng": "7"}, TypeError, "rng must be None, a seed, or a numpy.random.Generator"),
         ({"rng": True}, TypeError, "rng must be None"),
-        ({"rng": -1}, ValueError, "seed must be >= 0, got -1"),
+        ({"rng": -1}, ValueError, "seed must be at least 0, got -1"),
     ],
 )
 def test_what_cannot_be_used_raises_at_once(change, error, words):
