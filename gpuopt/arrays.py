@@ -15,3 +15,9 @@ def array_module(x: Any) -> Any:
     """The module with the functions for an array: cupy for CuPy's, else numpy."""
     name = type(x).__module__.partition(".")[0]
     return importlib.import_module(name) if name == "cupy" else np
+
+
+def on_host(x: Any) -> np.ndarray:
+    """A NumPy or CuPy array as NumPy's: CuPy's are copied, which waits for the GPU."""
+    module = array_module(x)
+    return np.asarray(x if module is np else module.asnumpy(x))

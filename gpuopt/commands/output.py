@@ -8,7 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gpuopt import pictures
 from gpuopt.errors import InputError
+from gpuopt.pictures import need_matplotlib
+
+SUFFIXES = {"plot": pictures.SUFFIXES, "animate": (".gif",)}
 
 
 def check_writable(option: str, path: Path | None, suffixes: tuple[str, ...] = ()) -> None:
@@ -30,6 +34,28 @@ def check_writable(option: str, path: Path | None, suffixes: tuple[str, ...] = (
                 pass
     except OSError as error:
         raise InputError(f"{option} {path} cannot be written: {error.strerror or error}") from None
+
+
+def check_files(**files: Path | None) -> None:
+    """Raise unless the files of the options --plot, --animate and --json can be written, each
+    another one, and pictures can be drawn. None is an option that was not given."""
+    taken: dict[Path, str] = {}
+    for name, path in files.items():
+        option = f"--{name}"
+        check_writable(option, path, SUFFIXES.get(name, ()))
+        if path is not None:
+            before = taken.setdefault(path.resolve(), option)
+            if before != option:
+                raise InputError(f"{before} and {option} are the same file, {path}; give two names")
+    if any(files[name] for name in SUFFIXES if name in files):
+        need_matplotlib("give --no-plot" + " and no --animate" * ("animate" in files))
+
+
+def show_files(console: Any, **files: Path | None) -> None:
+    """Say which files were written, by what is in them."""
+    for what, path in files.items():
+        if path is not None:
+            console.print(f"{what}: {path}", soft_wrap=True)
 
 
 @contextmanager

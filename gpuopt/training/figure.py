@@ -1,10 +1,12 @@
 """The picture of `gpuopt train`: loss against step and against time."""
 
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from gpuopt.averages import ewma
 from gpuopt.pictures import STYLES, TITLES, picture
 from gpuopt.training.run import Result
 
@@ -13,11 +15,7 @@ BETA = 0.9  # of the smoothed curve: about the last 10 steps
 
 def smoothed(losses: np.ndarray) -> np.ndarray:
     """The exponentially weighted geometric mean: on a logarithmic axis, the values' middle."""
-    average, values = 0.0, np.empty(len(losses))
-    for t, loss in enumerate(np.log(losses)):
-        average = BETA * average + (1 - BETA) * loss
-        values[t] = average / (1 - BETA ** (t + 1))
-    return np.exp(values)
+    return np.exp(ewma(np.log(losses), BETA))
 
 
 def draw(results: Mapping[str, Result], title: str, path: Path, kind: str) -> None:
@@ -50,4 +48,4 @@ def draw(results: Mapping[str, Result], title: str, path: Path, kind: str) -> No
             ncols=len(results) if len(results) < 5 else 3,
             frameon=False,
         )
-        figure.suptitle(title, fontsize=11)
+        figure.suptitle(textwrap.fill(title, 110), fontsize=11)
