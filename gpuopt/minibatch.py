@@ -1,13 +1,18 @@
-"""Mini-batches: aligned slices of a data set, in a fresh order every epoch."""
+"""Mini-batches: aligned pieces of a data set, in a fresh order every epoch."""
 
-from collections.abc import Iterator
-from typing import Any
+import itertools
+from collections.abc import Mapping
+from typing import Any, overload
 
 import numpy as np
 
-from gpuopt.checks import generator, whole
+from gpuopt.arrays import is_array
+from gpuopt.checks import flag, generator, whole
+from gpuopt.epochs import Epoch, Stream, Table, batch
+from gpuopt.json_types import in_state, random_state
 
 
+@overload
 def minibatches(
     X: Any,
     Y: Any,
@@ -16,23 +21,59 @@ def minibatches(
     shuffle: bool = True,
     rng: int | np.random.Generator | None = None,
     drop_last: bool = False,
-) -> "Minibatches":
+) -> "Minibatches": ...
+@overload
+def minibatches(
+    *arrays: Any,
+    batch_size: int,
+    axis: int = 0,
+    shuffle: bool = True,
+    rng: int | np.random.Generator | None = None,
+    drop_last: bool = False,
+) -> "Minibatches": ...
+def minibatches(X: Any, *others: Any, **options: Any) -> "Minibatches":
     """Mini-batches (X{t}, Y{t}) of examples that belong together.
 
-    X, Y: NumPy or CuPy arrays, or tensors; examples along `axis`, as many in Y as in X:
-    `axis=0` for (m, n_x), `axis=1` for examples in columns, (n_x, m) and (1, m).
-    batch_size: examples in a batch, at least 1. The last one of an epoch holds what remains;
-    with `drop_last` it is left out.
+        minibatches(X, Y, batch_size, axis=0, shuffle=True, rng=None, drop_last=False)
+        minibatches(X, batch_size=64)  # one array: each mini-batch is an array
+        minibatches(X, Y, weights, batch_size=64)  # any number of them: a tuple
+
+    X, Y: NumPy or CuPy arrays, tensors, or `numpy.memmap`; examples along `axis`, as many in each:
+    `axis=0` for (m, n_x), `axis=1` for examples in columns, (n_x, m) and (1, m). A list of arrays
+    is one array in chunks, such as several files.
+    X alone may also be chunks that do not fit in memory together: an iterable, or a function that
+    returns one, which gives one (X, Y) after another, anew for every epoch. A generator lasts for
+    one epoch.
+    batch_size: examples in a batch, at least 1. The last one of an epoch holds what remains; with
+    `drop_last` it is left out. m or more is batch gradient descent, 1 is stochastic.
     rng: None, a seed, or a NumPy Generator. The order is drawn on the host, so it is the same for
-    arrays on CPU and GPU.
+    arrays on CPU and GPU, and for arrays, memory maps and lists.
 
-    Each `for` loop over the result is one epoch: every example once, in a new order. `len()` is the
-    number of batches. Without `shuffle` the order is the data's own, and batches are views.
+    Each `for` loop over the result is one epoch: every example once, in a new order; examples of
+    chunks that arrive one by one are shuffled within their chunk, and batches cross the borders.
+    `len()` is the number of batches; TypeError for chunks that arrive. `state_dict()` holds the
+    place in an epoch. Without `shuffle` the order is the data's own, and batches are views of an
+    array in memory. From a memory map only a batch is read at a time, into memory.
 
-    Raises TypeError or ValueError for arrays without that axis, of different length, or empty,
-    and for a batch_size or rng that is none.
+    Raises TypeError or ValueError for arrays without that axis, of different length, or empty, for
+    chunks that do not fit together, and for options that are none; RuntimeError for a second epoch
+    from one generator.
     """
-    return Minibatches((X, Y), batch_size, axis, shuffle, rng, drop_last)
+    if "Y" in options:
+        others = (options.pop("Y"), *others)
+    arrays = tuple(itertools.takewhile(lambda x: not is_option(x), others))
+    return Minibatches((X, *arrays), *others[len(arrays) :], **options)
+
+
+def is_option(x: Any) -> bool:
+    """Whether an argument is no data, but `batch_size` or what comes after it."""
+    return x is None or isinstance(x, (int, float, str)) or getattr(x, "shape", None) == ()
+
+
+def arrives(x: Any) -> bool:
+    """Whether data come in chunks, one by one, from an iterable or a function."""
+    at_hand = is_array(x) or isinstance(x, (list, tuple, str, bytes, Mapping))
+    return not at_hand and (callable(x) or hasattr(x, "__iter__"))
 
 
 class Minibatches:
@@ -42,51 +83,85 @@ class Minibatches:
         self,
         arrays: tuple[Any, ...],
         batch_size: int,
-        axis: int,
-        shuffle: bool,
-        rng: int | np.random.Generator | None,
-        drop_last: bool,
+        axis: int = 0,
+        shuffle: bool = True,
+        rng: int | np.random.Generator | None = None,
+        drop_last: bool = False,
     ) -> None:
-        self.arrays = arrays
-        self.axis = whole("axis", axis)
+        axis = whole("axis", axis)
         self.batch_size = whole("batch_size", batch_size, 1)
-        self.shuffle, self.drop_last = shuffle, drop_last
-        self.count = common_length(arrays, self.axis)
+        self.shuffle, self.drop_last = flag("shuffle", shuffle), flag("drop_last", drop_last)
+        streams = len(arrays) == 1 and arrives(arrays[0])
+        self.data = Stream(arrays[0], axis) if streams else Table(arrays, axis)
+        self.count = self.data.count
+        if self.count == 0:
+            raise ValueError("the arrays hold no examples")
         self.rng = generator(rng)
+        self.epoch: Epoch | None = None  # the last that began
+        self.resumes = False  # whether the next loop goes on with that one
 
     def __len__(self) -> int:
+        if self.count is None:
+            raise TypeError(
+                "chunks that arrive one by one have no len(): how many batches they give is known "
+                "after an epoch"
+            )
         full, rest = divmod(self.count, self.batch_size)
         return full if self.drop_last or not rest else full + 1
 
-    def __iter__(self) -> Iterator[tuple[Any, ...]]:
-        order = self.rng.permutation(self.count) if self.shuffle else None
-        return (self.batch(order, t * self.batch_size) for t in range(len(self)))
+    def __iter__(self) -> Epoch:
+        drawn_in, done, rng = random_state(self.rng), 0, self.rng
+        if self.resumes and self.epoch is not None:
+            drawn_in, done = self.epoch.drawn_in, self.epoch.done
+            rng = in_state(rng, drawn_in, "the epoch's")
+        order = rng if self.shuffle else None
+        batches = self.data.epoch(order, self.batch_size, self.drop_last, done)
+        self.epoch, self.resumes = Epoch(batches, drawn_in, done), False
+        return self.epoch
 
-    def batch(self, order: np.ndarray | None, start: int) -> tuple[Any, ...]:
-        """The examples from place `start` of an epoch's `order` (None: the data's own)."""
-        which = slice(start, start + self.batch_size)
-        index = which if order is None else order[which]
-        return tuple(a[(slice(None),) * (self.axis % len(a.shape)) + (index,)] for a in self.arrays)
+    def batch(self, order: np.ndarray, start: int) -> Any:
+        """The examples from place `start` of an epoch's `order`; for arrays at hand."""
+        assert isinstance(self.data, Table)
+        return batch(self.data.take(order[start : start + self.batch_size]))
 
+    def state_dict(self, done: int | None = None) -> dict[str, Any]:
+        """The place in an epoch and the random state, in JSON's types.
 
-def common_length(arrays: tuple[Any, ...], axis: int) -> int:
-    """How many examples the arrays have along `axis`; raises unless it is one number above 0."""
-    counts = []
-    for name, array in zip("XY", arrays, strict=True):
-        if not hasattr(array, "shape"):
-            raise TypeError(
-                f"{name} must be an array, got a {type(array).__name__}; try numpy.asarray({name})"
-            )
-        shape = tuple(array.shape)
-        if not -len(shape) <= axis < len(shape):
-            raise ValueError(f"{name} has shape {shape}, so it has no axis {axis}")
-        counts.append(shape[axis])
-    if len(set(counts)) > 1:
-        shapes = " and ".join(str(tuple(a.shape)) for a in arrays)
-        raise ValueError(
-            f"X and Y have {counts[0]} and {counts[1]} examples along axis {axis} (shapes "
-            f"{shapes}); they must have as many. For examples in columns pass axis=1"
-        )
-    if counts[0] == 0:
-        raise ValueError("X and Y hold no examples")
-    return counts[0]
+        Loaded by mini-batches of the same data, a loop over them gives what would have come next:
+        a new epoch after a loop that has ended, and what remained of one that was left early.
+        done: how many batches of the epoch were used, if not all that were given out; say it where
+        `prefetch` reads one ahead.
+        """
+        epoch, place = self.epoch, None
+        if done is not None and (epoch is None or not 0 <= whole("done", done) <= epoch.done):
+            given = 0 if epoch is None else epoch.done
+            raise ValueError(f"done is {done}, but {given} batches of the epoch were given out")
+        if epoch is not None and (done is not None or not epoch.over):
+            place = {"drawn_in": epoch.drawn_in, "done": epoch.done if done is None else done}
+        return {**self.settings, "rng": random_state(self.rng), "epoch": place}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same where a state is loaded."""
+        names = ("count", "batch_size", "shuffle", "drop_last")
+        return {name: getattr(self, name) for name in names}
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from what `state_dict` gave; the generator given as `rng` is set to its state, too.
+        ValueError, before anything has changed, for a state of other mini-batches."""
+        missing = {*self.settings, "rng", "epoch"} - set(saved)
+        if missing:
+            raise ValueError(f"the state to load lacks {', '.join(sorted(missing))}")
+        for name, mine in self.settings.items():
+            if saved[name] != mine:
+                raise ValueError(
+                    f"the state to load was saved with {name}={saved[name]!r}, and these "
+                    f"mini-batches have {name}={mine!r}"
+                )
+        now, epoch = in_state(self.rng, saved["rng"], "the state to load"), None
+        if saved["epoch"] is not None:
+            drawn_in, done = saved["epoch"]["drawn_in"], saved["epoch"]["done"]
+            in_state(self.rng, drawn_in, "the state to load")
+            epoch = Epoch(iter(()), drawn_in, whole("done in the state to load", done, 0))
+        self.rng.bit_generator.state = now.bit_generator.state
+        self.epoch, self.resumes = epoch, epoch is not None

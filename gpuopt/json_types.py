@@ -1,0 +1,55 @@
+"""State in JSON's types, and back: nothing is lost, or an error says what would be."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+
+def random_state(rng: np.random.Generator) -> dict[str, Any]:
+    """The state of a generator."""
+    return lists(rng.bit_generator.state)
+
+
+def in_state(rng: np.random.Generator, saved: Any, what: str) -> np.random.Generator:
+    """A new generator of the kind of `rng` in a saved state; `rng` stays as it is. ValueError,
+    naming `what`, for one that is no state of that kind."""
+    kind = type(rng.bit_generator)
+    try:
+        bits = kind()
+        bits.state = saved
+    except (LookupError, TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{what} is no state of {kind.__name__}: {error}") from None
+    return np.random.Generator(bits)
+
+
+def lists(value: Any) -> Any:
+    """Arrays as lists, in a mapping of any depth."""
+    if isinstance(value, dict):
+        return {key: lists(x) for key, x in value.items()}
+    return value.tolist() if isinstance(value, np.ndarray) else value
+
+
+def as_json(value: Any, what: str) -> str:
+    """A text, in which NumPy's numbers are Python's. TypeError, naming `what`, for what JSON cannot
+    hold."""
+    try:
+        return json.dumps(value, default=number)
+    except (TypeError, ValueError) as error:
+        raise TypeError(
+            f"{what} must be what JSON can hold: numbers, text, lists, mappings of text; {error}"
+        ) from None
+
+
+def number(value: Any) -> Any:
+    if isinstance(value, np.number | np.bool_):
+        return value.item()
+    raise TypeError(f"got {value!r}")
+
+
+def from_json(text: str) -> Any:
+    """What `as_json` was given. ValueError for damaged text."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"its metadata are damaged: {error}") from None
