@@ -158,9 +158,9 @@ class Optimizer:
     def state_dict(self) -> dict[str, Any]:
         """Everything that a later run needs to go on bit for bit, as copies on the same device.
 
-        Keys: "rule", "step_count", "lr", "groups" (hyper-parameters) and "state": for each
-        parameter its "step" and its buffers. An lr that is a schedule is saved as "schedule" and
-        must be set again before loading; a group that follows the optimizer's has "common".
+        Keys: "version", "rule", "step_count", "lr", "average", "groups" (its numbers), "state":
+        for each parameter its "step" and buffers. An lr that is a schedule is saved as "schedule"
+        and must be set again before loading; a group that follows the optimizer's has "common".
         """
         return checkpoint.state_dict(self)
 
@@ -169,13 +169,21 @@ class Optimizer:
         a load that raises changes nothing."""
         checkpoint.load_state_dict(self, saved)
 
-    def save(self, path: Any) -> None:
-        """Write `state_dict()` to a safetensors file (needs the `checkpoint` extra)."""
-        files.save(self, path)
+    def save(self, path: Any, *, params: bool = False, rngs: Any = None, extra: Any = None) -> None:
+        """Write `state_dict()` to a safetensors file (needs `gpuopt[checkpoint]`). Whatever stops
+        it, even a kill, the old file is there or the new one, whole.
 
-    def load(self, path: Any) -> None:
-        """Read a file that `save` wrote."""
-        files.load(self, path)
+        params: write the parameters, too. rngs: NumPy Generators to go on with, by names of yours.
+        extra: what else JSON can hold, such as `batches.state_dict()`."""
+        files.save(self, path, params, rngs, extra)
+
+    def load(self, path: Any, *, rngs: Any = None) -> Any:
+        """Go on from a file that `save` wrote; returns its `extra`, as JSON gives it back.
+
+        Restores parameters in place, if the file has them, and the generators named in `rngs`,
+        which must be given if it has any ({}: restore none). Everything is checked first: a load
+        that raises (ValueError, naming a file that is damaged or does not fit) changes nothing."""
+        return files.load(self, path, rngs)
 
     def __getstate__(self) -> dict[str, Any]:
         if self._swapped:

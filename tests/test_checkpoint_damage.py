@@ -1,0 +1,99 @@
+"""Files that are damaged, or of another optimizer: a load changes nothing and names the file."""
+
+import json
+import struct
+
+import numpy as np
+import pytest
+
+from tests.checkpoints import NUMPY, bits, make, parts, run, write
+from tests.optional import optional
+
+safetensors = optional("safetensors.numpy")
+
+
+def truncated(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def edited(**changes):
+    """Change the description in a file."""
+
+    def edit(path):
+        header, about, data = parts(path)
+        write(path, header, {**about, **changes}, data)
+
+    return edit
+
+
+def described_by(text):
+    def edit(path):
+        header, _, data = parts(path)
+        write(path, header, text, data)
+
+    return edit
+
+
+def with_tensors(**tensors):
+    """Add tensors to a file, or put them in the place of those of the same name."""
+
+    def edit(path):
+        _, about, _ = parts(path)
+        all_of_them = {**safetensors.load_file(path), **tensors}
+        safetensors.save_file(all_of_them, path, metadata={"gpuopt": json.dumps(about)})
+
+    return edit
+
+
+NAN = float("nan")
+DAMAGE = {
+    "truncated": (truncated, "this is no safetensors file"),
+    "empty": (lambda path: path.write_bytes(b""), "this is no safetensors file"),
+    "text": (lambda path: path.write_text("words" * 9), "this is no safetensors file"),
+    "huge header": (
+        lambda path: path.write_bytes(struct.pack("<Q", 2**40) + b" " * 99),
+        "this is no safetensors file",
+    ),
+    "of someone else": (
+        lambda path: safetensors.save_file({"0/m": np.zeros(3, "f4")}, path),
+        "not written by gpuopt",
+    ),
+    "no JSON": (described_by('{"rule": '), "metadata are damaged"),
+    "deep JSON": (described_by("[" * 10**5), "metadata are damaged"),
+    "a list": (described_by("[]"), "metadata are no mapping"),
+    "no steps": (described_by("{}"), "metadata are no mapping with step counts"),
+    "newer": (edited(version=2), "version 2, of a newer gpuopt; this one knows .* 1, so upgrade"),
+    "no version": (edited(version="1.0"), "version to load is '1.0'"),
+    "rule": (edited(rule="AdamW"), "'AdamW', not 'Adam'"),
+    "average": (edited(average=0.5), r"average=0\.5"),
+    "NaN count": (edited(step_count=NAN), "step_count to load is nan"),
+    "NaN rate": (edited(lr=NAN), "lr must be a number, got nan"),
+    "groups": (edited(groups=3), "groups to load are 3, expected a list"),
+    "no groups": (edited(groups=[]), "0 groups, not 1"),
+    "group": (edited(groups=[7]), "group 0 is 7, expected a mapping"),
+    "steps": (edited(steps={"w": 4}), r"params\['b'\] at step 0 has buffers"),
+    "rngs": (edited(rngs={"dropout": 1}), r"random states were saved of \['dropout'\]"),
+    "shape": (with_tensors(**{"w/m": np.zeros((7, 32), "f4")}), r"m of params\['w'\].*\(7, 32\)"),
+    "dtype": (with_tensors(**{"w/v": np.zeros((7, 33))}), r"v of params\['w'\].*float64"),
+    "complex": (with_tensors(**{"z/m": np.zeros((6, 3))}), r"m of params\['z'\].*\(6, 3\)"),
+    "buffer": (with_tensors(**{"w/x": np.zeros(1)}), r"params\['w'\].*'x'"),
+    "name": (with_tensors(m=np.zeros(1)), "parameters that are not here: \\[''\\]"),
+    "parameter": (with_tensors(**{"w/p": np.zeros((7, 33))}), r"params\['w'\] to load .*float64"),
+    "param": (with_tensors(**{"new/p": np.zeros(1)}), r"not here: \['new'\]"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_file_that_cannot_be_loaded_changes_nothing_and_is_named(damage, tmp_path):
+    change, words = DAMAGE[damage]
+    path = tmp_path / "state.safetensors"
+    opt, p = make(NUMPY)
+    run(opt, p, NUMPY, 0, 4)
+    opt.save(path, params=True)
+    change(path)
+    fresh, q = make(NUMPY)
+    run(fresh, q, NUMPY, 4, 6)
+    before = bits(fresh, q, NUMPY), fresh.lr
+    with pytest.raises(ValueError, match=f"state.safetensors: .*{words}"):
+        fresh.load(path)
+    assert (bits(fresh, q, NUMPY), fresh.lr) == before
