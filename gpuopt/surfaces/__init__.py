@@ -1,0 +1,1 @@
+"""Paths of optimizers on three surfaces of two parameters: what `gpuopt surfaces` shows."""
