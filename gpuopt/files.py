@@ -72,14 +72,22 @@ def load(opt: "Optimizer", path: Any, rngs: Generators | None) -> Any:
     return saved.get("extra")
 
 
-def read(opt: "Optimizer", path: Any) -> dict[str, Any]:
-    """The state dict in a file. ValueError for a file that holds none."""
+def extra_in(path: Any) -> Any:
+    """The extra in a file, without an optimizer. ValueError for a file that holds none."""
+    try:
+        return contents(path, tensors=False)[0].get("extra")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+
+
+def contents(path: Any, tensors: bool) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The metadata of a file, and its tensors if they are wanted."""
     safetensors = _safetensors()
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             about = (file.metadata() or {}).get("gpuopt")
-            names = file.keys() if about is not None else []
-            tensors = {name: file.get_tensor(name) for name in names}
+            names = file.keys() if about is not None and tensors else []
+            arrays = {name: file.get_tensor(name) for name in names}
     except safetensors.SafetensorError as error:
         raise ValueError(f"this is no safetensors file: {error}") from None
     if about is None:
@@ -87,6 +95,12 @@ def read(opt: "Optimizer", path: Any) -> dict[str, Any]:
     saved = from_json(about)
     if not isinstance(saved, dict) or not isinstance(saved.get("steps"), dict):
         raise ValueError("its metadata are no mapping with step counts")
+    return saved, arrays
+
+
+def read(opt: "Optimizer", path: Any) -> dict[str, Any]:
+    """The state dict in a file. ValueError for a file that holds none."""
+    saved, tensors = contents(path, tensors=True)
     state: dict[str, dict[str, Any]] = {key: {"step": t} for key, t in saved["steps"].items()}
     params = {}
     complex_keys = {p.key for p in opt._params if opt._backend.memory(p.view).dtype.kind == "c"}

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from gpuopt.errors import InputError
+from gpuopt.normalization import normalizer
 
 TEST_SHARE = 0.2
 EXPECTED = "expected arrays X (m, n_x) and Y (m,), as numpy.savez(file, X=X, Y=Y) writes them"
@@ -28,7 +29,7 @@ class Data:
         return int(max(self.Y.max(), self.Y_test.max())) + 1
 
 
-def digits(rng: np.random.Generator) -> Data:
+def digits(rng: np.random.Generator, normalize: bool = True) -> Data:
     """The 1797 handwritten digits, 8 x 8 pixels, that scikit-learn ships."""
     try:
         from sklearn.datasets import load_digits
@@ -38,10 +39,10 @@ def digits(rng: np.random.Generator) -> Data:
             "pip install 'gpuopt[cli]', or give --data FILE"
         ) from None
     X, Y = load_digits(return_X_y=True)
-    return prepared("digits", *split(X, Y, rng))
+    return prepared("digits", *split(X, Y, rng), normalize=normalize)
 
 
-def from_file(path: Path, rng: np.random.Generator) -> Data:
+def from_file(path: Path, rng: np.random.Generator, normalize: bool = True) -> Data:
     """Examples in rows from an npz file: X, Y, and X_test, Y_test or else a split by `rng`."""
     arrays = read(path)
     for name in ("X", "Y"):
@@ -52,7 +53,7 @@ def from_file(path: Path, rng: np.random.Generator) -> Data:
         raise InputError(f"--data {path} holds only one of X_test and Y_test; add the other")
     check(path, arrays, "X", "Y")
     if "X_test" not in arrays:
-        return prepared(str(path), *split(arrays["X"], arrays["Y"], rng))
+        return prepared(str(path), *split(arrays["X"], arrays["Y"], rng), normalize=normalize)
     check(path, arrays, "X_test", "Y_test")
     features, expected = arrays["X_test"].shape[1], arrays["X"].shape[1]
     if features != expected:
@@ -60,7 +61,8 @@ def from_file(path: Path, rng: np.random.Generator) -> Data:
             f"--data {path}: X_test has {features} features, but X has {expected}; "
             "both need the same columns"
         )
-    return prepared(str(path), *(arrays[name] for name in ("X", "Y", "X_test", "Y_test")))
+    sets = (arrays[name] for name in ("X", "Y", "X_test", "Y_test"))
+    return prepared(str(path), *sets, normalize=normalize)
 
 
 def read(path: Path) -> dict[str, np.ndarray]:
@@ -127,21 +129,28 @@ def split(X: np.ndarray, Y: np.ndarray, rng: np.random.Generator) -> tuple[np.nd
 
 
 def prepared(
-    name: str, X: np.ndarray, Y: np.ndarray, X_test: np.ndarray, Y_test: np.ndarray
+    name: str,
+    X: np.ndarray,
+    Y: np.ndarray,
+    X_test: np.ndarray,
+    Y_test: np.ndarray,
+    *,
+    normalize: bool,
 ) -> Data:
-    """Inputs less the training set's mean over its standard deviation, turned to columns.
-
-    A feature that is constant in the training set is divided by 1.
-    """
-    X, X_test = X.astype(np.float64), X_test.astype(np.float64)
+    """Inputs in columns, normalised by the training set's mean and deviation, or as they are."""
+    inputs, limit = [X.astype(np.float64), X_test.astype(np.float64)], "for float32"
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = X.mean(axis=0), X.std(axis=0)
-        deviation[deviation == 0] = 1
-        inputs = [((x - mean) / deviation).T.astype(np.float32) for x in (X, X_test)]
-    if not all(np.isfinite(x).all() for x in (deviation, *inputs)):
+        if normalize:
+            limit = "to be normalised"
+            try:
+                inputs = [*map(normalizer(inputs[0]), inputs)]
+            except ValueError as error:
+                raise InputError(f"{name}: {error}") from None
+        inputs = [x.T.astype(np.float32) for x in inputs]
+    if not all(np.isfinite(x).all() for x in inputs):
         raise InputError(
-            f"{name}: X or X_test holds numbers too large to be normalised; divide each feature "
-            "by its range first"
+            f"{name}: X or X_test holds numbers too large {limit}; divide each feature by its "
+            "range first"
         )
     labels = [y.astype(np.int64)[np.newaxis] for y in (Y, Y_test)]
     if labels[0].min() == labels[0].max():

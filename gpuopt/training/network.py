@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gpuopt.arrays import array_module
+from gpuopt.initializers import he
 
 BLOCK = 4096  # examples that `evaluate` takes at once, so that a large data set needs little memory
 
@@ -18,14 +19,13 @@ BLOCK = 4096  # examples that `evaluate` takes at once, so that a large data set
 def initialise(
     sizes: Sequence[int], rng: np.random.Generator, dtype: Any = np.float32
 ) -> list[np.ndarray]:
-    """A network's parameters: W from N(0, 2 / n_(l-1)) (He et al. 2015), b zero.
+    """A network's parameters: W from N(0, 2 / n_(l-1)) (`initializers.he`, for ReLU), b zero.
 
     sizes: (n_x, hidden layers..., classes).
     """
     params = []
     for before, here in itertools.pairwise(sizes):
-        scale = np.sqrt(2 / before)
-        params.append((scale * rng.standard_normal((here, before))).astype(dtype))
+        params.append(he((here, before), rng, dtype))
         params.append(np.zeros((here, 1), dtype))
     return params
 

@@ -4,8 +4,10 @@ import math
 from dataclasses import dataclass
 
 import gpuopt
+from gpuopt.checks import decay_rate
 from gpuopt.errors import InputError
 from gpuopt.groups import learning_rate
+from gpuopt.training.schedules import schedule
 
 MAKERS = {
     "sgd": gpuopt.SGD,
@@ -20,7 +22,11 @@ DEFAULT_OPTIMIZERS = ("sgd", "momentum", "rmsprop", "adam")
 
 @dataclass(frozen=True)
 class Settings:
-    """A run: the optimizers with their learning rates, and what they have in common."""
+    """A run: the optimizers with their learning rates, and what they have in common.
+
+    schedule: what `--schedule` says, or None. average: the decay of an average of the weights, or
+    None.
+    """
 
     lr: dict[str, float]
     hidden: tuple[int, ...] = (256, 128)
@@ -28,6 +34,9 @@ class Settings:
     epochs: int = 20
     l2: float = 0.0
     seed: int = 0
+    schedule: str | None = None
+    normalize: bool = True
+    average: float | None = None
 
     def __post_init__(self) -> None:
         for name, least in (("batch_size", 1), ("epochs", 1), ("seed", 0)):
@@ -36,6 +45,14 @@ class Settings:
                 raise InputError(f"{option} {getattr(self, name)}: must be at least {least}")
         if not (self.l2 >= 0 and math.isfinite(self.l2)):
             raise InputError(f"--l2 {self.l2}: must be a finite number >= 0")
+        if self.average is not None:
+            try:
+                decay_rate("the decay", self.average)
+            except ValueError as error:
+                raise InputError(f"--average {self.average}: {error}") from None
+        if self.schedule is not None:
+            for lr in self.lr.values():  # raises for a text that is none
+                schedule(self.schedule, lr, self.epochs, per_epoch=1)
 
 
 def optimizer_names(given: list[str]) -> list[str]:

@@ -1,11 +1,10 @@
-"""The network's gradients, against central differences."""
+"""The network: its gradients, its cost, its start."""
 
 import numpy as np
 import pytest
 
+from gpuopt.gradcheck import check_gradients
 from gpuopt.training import network
-
-EPS = 1e-6
 
 
 @pytest.mark.parametrize("sizes", [(4, 3), (5, 7, 3), (6, 5, 4, 2), (3, 8, 8, 8, 5)])
@@ -16,17 +15,12 @@ def test_gradients_are_the_slopes_of_the_cost(sizes, l2):
     for b in params[1::2]:
         b += rng.normal(size=b.shape)
     X, Y = rng.normal(size=(sizes[0], 11)), rng.integers(0, sizes[-1], (1, 11))
-    _, grads = network.cost_and_gradients(params, X, Y, l2)
-    for p, g in zip(params, grads, strict=True):
-        assert g.shape == p.shape
-        for at in np.ndindex(p.shape):
-            there = p[at]
-            p[at] = there + EPS
-            above, _ = network.cost_and_gradients(params, X, Y, l2)
-            p[at] = there - EPS
-            below, _ = network.cost_and_gradients(params, X, Y, l2)
-            p[at] = there
-            assert g[at] == pytest.approx((above - below) / (2 * EPS), rel=1e-5, abs=1e-8)
+    found = check_gradients(
+        lambda p: network.cost_and_gradients(p, X, Y, l2)[0],
+        params,
+        lambda p: network.cost_and_gradients(p, X, Y, l2)[1],
+    )
+    assert found, found
 
 
 def test_the_l2_term_is_lambda_over_2m_times_the_squared_weights():
@@ -44,6 +38,10 @@ def test_he_initialisation():
     assert W1.dtype == np.float32
     assert W1.std() == pytest.approx(np.sqrt(2 / 400), rel=0.02)
     assert not b1.any()
+    double, zeros, *_ = network.initialise((400, 500, 10), np.random.default_rng(0), np.float64)
+    np.testing.assert_array_equal(double.astype(np.float32), W1)
+    assert double.dtype == zeros.dtype == np.float64
+    assert (double != W1).any()
 
 
 def test_a_large_logit_does_not_overflow():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpuopt.cli import main
-from gpuopt.training import data, device, network, run
+from gpuopt.training import data, device, network, run, start
 from gpuopt.training.settings import DEFAULT_LR, Settings
 
 
@@ -62,10 +62,15 @@ def test_the_picture_is_a_png_of_two_panels(output):
     assert width > 2 * height > 1000
 
 
-def short(place=None, **changes):
+def trained(place=None, **changes):
+    """The `Result` of a short run with Adam."""
     settings = Settings(**{"lr": DEFAULT_LR, "epochs": 1, "hidden": (16,), **changes})
-    examples = data.digits(run.stream(settings, run.SPLIT))
-    return run.train("adam", examples, settings, place or device.cpu(), "numpy").losses
+    examples = data.digits(start.stream(settings, start.SPLIT), settings.normalize)
+    return run.train("adam", examples, settings, place or device.cpu(), "numpy")
+
+
+def short(place=None, **changes):
+    return trained(place, **changes).losses
 
 
 def test_the_same_seed_gives_the_same_numbers():
@@ -128,7 +133,7 @@ def test_every_example_is_seen_once_in_an_epoch(monkeypatch):
         return real(params, X, Y, l2)
 
     monkeypatch.setattr(run, "cost_and_gradients", spy)
-    monkeypatch.setattr(run, "warm_up", lambda *args: None)
+    monkeypatch.setattr(run.Run, "warm_up", lambda *args: None)
     short(batch_size=100)
     assert seen == [100] * 14 + [38]
 
@@ -155,3 +160,29 @@ def test_every_batch_is_regularised_alike(monkeypatch):
     whole, rest = strengths[-2:]
     assert digits.X.shape[1] % 1000
     assert whole == rest == pytest.approx(0.5 / 1000)
+
+
+def test_a_run_that_stops_between_epochs_can_go_on():
+    settings = Settings(lr={"adam": 0.01}, hidden=(16,), epochs=3, schedule="cosine", average=0.9)
+    examples = data.digits(start.stream(settings, start.SPLIT))
+
+    def new():
+        begin = start.start_of(examples, settings)
+        return run.Run("adam", begin, examples, settings, device.cpu(), "numpy")
+
+    def finish(going, epochs):
+        for _ in range(epochs):
+            going.epoch(lambda loss: None)
+        found = vars(going.result())
+        return {k: v for k, v in found.items() if k != "at" and not k.startswith("seconds")}
+
+    expected = finish(new(), 3)
+    stopped = new()
+    finish(stopped, 1)
+    later = new()
+    for p, value in zip(later.params, stopped.params, strict=True):
+        p[...] = value
+    later.optimizer.load_state_dict(stopped.optimizer.state_dict())
+    later.batches.load_state_dict(stopped.batches.state_dict())
+    later.history = run.History(**json.loads(json.dumps(vars(stopped.history))))
+    assert finish(later, 2) == expected
