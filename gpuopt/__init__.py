@@ -1,14 +1,23 @@
 """gpuopt: the optimizer step as one fused pass over memory and one launch, on GPU and CPU."""
 
-from gpuopt import rules
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from gpuopt import initializers, rules, schedules
+from gpuopt.averages import Average, effective_window, ewma
 from gpuopt.backends.base import BackendError
+from gpuopt.gradcheck import check_gradients
 from gpuopt.loss_scaler import LossScaler
 from gpuopt.lowering.program import LoweringError
 from gpuopt.minibatch import minibatches
+from gpuopt.normalization import normalizer
 from gpuopt.optimizer import Optimizer
 from gpuopt.optimizers import SGD, Adam, AdamW, Momentum, RMSprop
 from gpuopt.prefetch import prefetch
 from gpuopt.rules import Rule
+
+if TYPE_CHECKING:
+    from gpuopt import memory
 
 __version__ = "0.1.0"
 
@@ -16,6 +25,7 @@ __all__ = [
     "SGD",
     "Adam",
     "AdamW",
+    "Average",
     "BackendError",
     "LossScaler",
     "LoweringError",
@@ -23,7 +33,21 @@ __all__ = [
     "Optimizer",
     "RMSprop",
     "Rule",
+    "check_gradients",
+    "effective_window",
+    "ewma",
+    "initializers",
+    "memory",
     "minibatches",
+    "normalizer",
     "prefetch",
     "rules",
+    "schedules",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`gpuopt.memory` is imported when it is first used, to keep the import of gpuopt light."""
+    if name == "memory":
+        return importlib.import_module("gpuopt.memory")
+    raise AttributeError(f"module 'gpuopt' has no attribute {name!r}")

@@ -8,6 +8,8 @@ import pytest
 import gpuopt
 from gpuopt.cli import main
 
+COMMANDS = ("train", "fit", "average", "surfaces", "info", "selftest")
+
 
 def test_version(capsys):
     assert main(["--version"]) == 0
@@ -18,10 +20,10 @@ def test_version(capsys):
 def test_help_lists_the_commands(args, capsys):
     assert main(args) == 0
     out = capsys.readouterr().out
-    assert all(command in out for command in ("train", "info", "selftest"))
+    assert all(command in out for command in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["train", "info", "selftest"])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_each_command(command, capsys):
     assert main([command, "--help"]) == 0
     assert "--json" in capsys.readouterr().out

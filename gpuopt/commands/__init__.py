@@ -2,8 +2,11 @@
 
 import typer
 
+from gpuopt.commands.average import average
+from gpuopt.commands.fit import fit
 from gpuopt.commands.info import info
 from gpuopt.commands.selftest import selftest
+from gpuopt.commands.surfaces import surfaces
 from gpuopt.commands.train import train
 
 app = typer.Typer(
@@ -13,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (train, info, selftest):
+for command in (train, fit, average, surfaces, info, selftest):
     app.command()(command)
 
 

@@ -1,0 +1,166 @@
+"""Whether training with a mini-batch size fits in memory, before running out of it."""
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from gpuopt import checks
+from gpuopt.arrays import is_array
+from gpuopt.chunks import library
+from gpuopt.epochs import Table
+from gpuopt.memory.budget import Budget, given
+from gpuopt.memory.events import STATE
+from gpuopt.memory.isolated import ChildDied, isolated, limit_memory, possible
+from gpuopt.memory.observed import observe, tried
+from gpuopt.memory.places import Cpu, Cuda, Place
+from gpuopt.memory.preserve import reachable, same_random_numbers, snapshot
+from gpuopt.memory.probe import Probe, Step
+from gpuopt.memory.report import FitReport, Verified
+from gpuopt.memory.text import PARAMETERS
+from gpuopt.optimizer import Optimizer
+
+
+def fit(
+    step: Step,
+    *arrays: Any,
+    batch_size: int | None = None,
+    axis: int = 0,
+    most: int | None = None,
+    effective_batch: int | None = None,
+    budget: int | str | Budget | None = None,
+    verify: bool | int | Sequence[int] = False,
+    preserve: Sequence[Any] = (),
+    isolate: bool | None = None,
+) -> FitReport:
+    """Which mini-batches fit in memory: probed with a few small ones, without running out of it.
+
+        report = gpuopt.memory.fit(step, X, Y, batch_size=512)
+        print(report)
+
+    step: your function of one mini-batch, `step(x, y)`: forward and backward pass and the
+    optimizer's step, on NumPy or CuPy arrays. It is called some fifty times; what it prints is
+    dropped.
+    arrays: the data, examples along `axis`; where they lie decides whose memory is meant, or where
+    the parameters of a gpuopt optimizer lie that `step` uses.
+    batch_size: the size to judge; None: the largest power of two that fits. most: the largest size
+    to consider; None: all examples. effective_batch: a wanted batch, for which it is said how many
+    mini-batches' gradients to accumulate.
+    budget: bytes, or a text as "16GiB", that may be taken beyond what is taken now; None: what
+    this machine, its containers, the process' limits and the pool's allow.
+    verify: run two steps of that size, or of these, under a guard: a child process under
+    RLIMIT_DATA, or a limit of CuPy's pool.
+    preserve: arrays that `step` changes, or collections of them. On the CPU all is tried in a copy
+    of this process, which changes nothing in this one (isolate=False, and where processes cannot
+    be copied: in this process). Otherwise the gpuopt optimizers, loss scalers and random generators
+    that `step` refers to, the global random numbers and these arrays are put back afterwards, bit
+    for bit.
+
+    Allocations are seen in NumPy, or in CuPy's pool. Those of other libraries are not; where they
+    take much, the verdict is "uncertain". What `step` does only now and then is not seen either.
+    Whatever it raises for a small mini-batch is raised. Raises TypeError or ValueError for
+    arguments of wrong kinds, ChildDied if the copy of the process is killed, MemoryError where not
+    even a few examples fit.
+    """
+    if not callable(step):
+        raise TypeError(f"step must be a function of one mini-batch, got {step!r}")
+    if not arrays:
+        raise TypeError("there are no arrays of examples; call fit(step, X, Y)")
+    data = Table(arrays, checks.whole("axis", axis))
+    if data.count == 0:
+        raise ValueError("the arrays hold no examples")
+    batch_size = None if batch_size is None else checks.whole("batch_size", batch_size, 1)
+    most = max(data.count if most is None else checks.whole("most", most, 1), batch_size or 1)
+    if effective_batch is not None:
+        effective_batch = checks.whole("effective_batch", effective_batch, 1)
+    sizes = () if isinstance(verify, bool) else np.atleast_1d(verify).tolist()
+    sizes = [checks.whole("verify: a batch size", size, 1) for size in sizes]
+    found = reachable(step, preserve)
+    optimizers = [x for x in found if isinstance(x, Optimizer)]
+    place = place_of(data, found)
+    free = place.budget()
+    allowed = free if budget is None else budget if isinstance(budget, Budget) else given(budget)
+    probe = Probe(step, data, optimizers, place.tracer)
+    changed = [x for x in reachable(preserve) if is_array(x) and hasattr(x, "__setitem__")]
+    alone = isinstance(place, Cpu) and possible() if isolate is None else isolate
+    if alone and isinstance(place, Cuda):
+        raise ValueError("isolate=True: a copy of this process could not use the GPU; leave it out")
+    if not possible() and (alone or (isinstance(place, Cpu) and (verify is True or sizes))):
+        raise ValueError("isolate and verify need copies of this process; this system makes none")
+
+    there = allocated(optimizers)
+
+    def look() -> FitReport:
+        if alone:
+            limit_memory(free.bytes)  # an error is better than being killed
+        seen = observe(probe, place, most, allowed.bytes // 2)
+        if alone or isinstance(place, Cuda):
+            seen = tried(seen, probe, place, most, allowed.bytes // 2, free.bytes)
+        return FitReport(
+            device=place.name,
+            budget=allowed,
+            most=most,
+            allocated=there,
+            seen=seen,
+            asked=batch_size,
+            effective_batch=effective_batch,
+        )
+
+    def run() -> FitReport:
+        with same_random_numbers([*found, *place.random]):
+            probe.reset = snapshot(found, changed)
+            try:
+                report = look()
+                for size in [report.batch_size] if verify is True else sizes:
+                    report.verified.append(verified(report, probe, place, size))
+            finally:
+                probe.reset()
+        return report
+
+    return isolated(run) if alone else run()
+
+
+def place_of(data: Table, found: Sequence[Any]) -> Place:
+    """Where the step's memory is: on a GPU if its data, or arrays or parameters that it refers to,
+    are. TypeError for those of libraries whose allocations cannot be seen."""
+    kinds = {column.kind.library: column.chunks[0] for column in data.columns}
+    for name, array in kinds.items():
+        if name not in ("numpy", "cupy") and hasattr(array, "__dlpack_device__"):
+            raise TypeError(
+                f"the arrays are {name}'s, whose allocations cannot be seen; the check is for "
+                "steps on NumPy or CuPy arrays"
+            )
+    backends = {x.backend for x in found if isinstance(x, Optimizer)}
+    if "numba-cuda" in backends:
+        raise TypeError(
+            "the optimizer's parameters lie in GPU memory that is not CuPy's, whose allocations "
+            "cannot be seen; the check is for steps on NumPy or CuPy arrays"
+        )
+    libraries = {*kinds, *(library(x) for x in found if is_array(x))}
+    return Cuda() if "cupy" in libraries or "cupy" in backends else Cpu()
+
+
+def allocated(optimizers: Sequence[Optimizer]) -> dict[str, int]:
+    """Bytes that the optimizers' parameters and state take already."""
+    params = sum(nbytes(p.view) for opt in optimizers for p in opt._params)
+    state = sum(nbytes(a) for opt in optimizers for p in opt._params for a in p.state.values())
+    return {PARAMETERS: params, STATE: state}
+
+
+def nbytes(array: Any) -> int:
+    return math.prod(array.shape) * array.dtype.itemsize
+
+
+def verified(report: FitReport, probe: Probe, place: Place, size: int) -> Verified:
+    """A run with mini-batches of `size` under a guard."""
+    predicted = report.predict(size) - report.seen.outside
+    limit = max(0, report.budget.bytes - report.seen.outside)
+    warm_up = partial(probe.warm_up, report.seen.models[0].least)
+    try:
+        run = partial(probe.run, size)
+        measured = place.guarded(partial(place.peak, run), limit, warm_up)
+        return Verified(size, True, predicted, measured)
+    except (MemoryError, ChildDied) as error:
+        return Verified(size, False, predicted, None, str(error) or type(error).__name__)

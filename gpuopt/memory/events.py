@@ -1,0 +1,113 @@
+"""What a run of a few steps allocates, event by event."""
+
+import functools
+import itertools
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+
+INPUTS, GRADIENTS, STATE = "inputs", "gradients", "optimizer state"
+REST = "activations and temporaries"
+SCALAR = 64  # bytes: what is smaller comes and goes, and does not matter
+PACKAGE = Path(__file__).parent.parent
+OURS = (str(PACKAGE), str(Path(np.__file__).parent))  # of no interest to a reader, but for
+NETWORKS = str(PACKAGE / "training")
+
+
+@dataclass
+class Block:
+    """One allocation: its bytes, the line of code that made it, what it is for."""
+
+    size: int
+    where: str
+    role: str
+
+
+@dataclass
+class Trace:
+    """The allocations of a run with mini-batches of `batch` examples.
+
+    order: k where block k is allocated, ~k where it is freed. steps: how many of these events came
+    up to the end of each step.
+    """
+
+    batch: int
+    blocks: list[Block] = field(default_factory=list)
+    order: list[int] = field(default_factory=list)
+    steps: list[int] = field(default_factory=list)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        return np.array([block.size for block in self.blocks], np.float64)
+
+    def difference(self, other: "Trace") -> str | None:
+        """The line of code at which another run first allocates or frees otherwise, whatever the
+        sizes; None if it never does."""
+        for mine, theirs in itertools.zip_longest(self.events(), other.events()):
+            if mine != theirs:
+                return (mine or theirs)[1]
+        return None
+
+    def events(self) -> list[tuple[int, str]]:
+        """The events in order, each with the line of code that allocated the block."""
+        return [(k, self.blocks[k if k >= 0 else ~k].where) for k in self.order]
+
+
+class Recorder:
+    """Writes a trace: a tracer tells it of allocations, the run of what they are for."""
+
+    def __init__(self, batch: int) -> None:
+        self.trace = Trace(batch)
+        self.live: dict[int, int] = {}  # address to block
+        self.role = REST
+
+    def malloc(self, address: int, size: int) -> None:
+        if size < SCALAR:
+            return
+        blocks = self.trace.blocks
+        self.live[address] = len(blocks)
+        self.trace.order.append(len(blocks))
+        blocks.append(Block(size, line_of(sys._getframe(2)), self.role))
+
+    def free(self, address: int) -> None:
+        """What was there before the run is no event: another run may not find it."""
+        if address in self.live:
+            self.trace.order.append(~self.live.pop(address))
+
+    def step_ends(self) -> None:
+        self.trace.steps.append(len(self.trace.order))
+
+    def name(self, arrays: list[Any], role: str) -> None:
+        """Say what the blocks are for in which these arrays lie."""
+        for array in arrays:
+            at = address_of(array)
+            for start, k in self.live.items():
+                if start <= at < start + max(self.trace.blocks[k].size, 1):
+                    self.trace.blocks[k].role = role
+
+
+def line_of(frame: FrameType | None) -> str:
+    """The innermost line of code outside NumPy and this package, as "file.py:12 in step"."""
+    while frame is not None:
+        file = frame.f_code.co_filename
+        if file.startswith(NETWORKS) or not file.startswith(OURS):
+            return words(file, frame.f_lineno, frame.f_code.co_name)
+        frame = frame.f_back
+    return "unknown"
+
+
+@functools.cache
+def words(file: str, line: int, function: str) -> str:
+    return f"{Path(file).name}:{line} in {function}"
+
+
+def address_of(array: Any) -> int:
+    """Where an array's first element lies; 0 where it does not say."""
+    for name in ("__cuda_array_interface__", "__array_interface__"):
+        if hasattr(array, name):
+            return int(getattr(array, name)["data"][0])
+    return 0

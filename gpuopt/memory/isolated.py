@@ -1,0 +1,122 @@
+"""Running a function in a child process that is a copy of this one: it changes nothing here."""
+
+import gc
+import os
+import pickle
+import select
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gpuopt.memory.limits import numbers
+
+PATIENCE = 600  # seconds
+
+
+class ChildDied(RuntimeError):
+    """The child process ended without an answer."""
+
+
+def possible() -> bool:
+    """Whether a process can be copied here."""
+    return hasattr(os, "fork") and sys.platform != "darwin"  # where its libraries do not bear it
+
+
+def isolated(function: Callable[[], Any]) -> Any:
+    """What `function()` returns in a copy of this process, or raises there.
+
+    Raises ChildDied if the copy is killed, or gives no answer within `PATIENCE`.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    reading, writing = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        child = os.fork()
+    if child == 0:
+        os.close(reading)
+        in_child(function, writing)
+    os.close(writing)
+    try:
+        answer = read(reading)
+    finally:
+        os.close(reading)
+        os.kill(child, signal.SIGKILL)  # it has answered, or never will
+        _, status = os.waitpid(child, 0)
+    if not answer:
+        why = f"killed by signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "ended"
+        raise ChildDied(f"the child process that tried the step was {why}")
+    result, trace = pickle.loads(answer)
+    if trace is None:
+        return result
+    raise result from RuntimeError(f"raised in the child process that tried the step:\n\n{trace}")
+
+
+def read(pipe: int) -> bytes:
+    parts = []
+    while True:
+        if not select.select([pipe], [], [], PATIENCE)[0]:
+            raise ChildDied(f"the child process that tried the step gave no answer in {PATIENCE} s")
+        part = os.read(pipe, 2**20)
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
+def in_child(function: Callable[[], Any], pipe: int) -> None:
+    """Answer through the pipe, and end."""
+    try:
+        try:
+            gc.freeze()  # collections look at what is new only
+            start_numba()
+            answer = pickle.dumps((function(), None))
+        except BaseException as error:
+            answer = dumped(error)
+        sys.stdout.flush()
+        with os.fdopen(pipe, "wb") as file:
+            file.write(answer)
+    finally:
+        os._exit(0)
+
+
+def dumped(error: BaseException) -> bytes:
+    trace = traceback.format_exc()
+    try:
+        answer = pickle.dumps((error, trace))
+        pickle.loads(answer)
+    except Exception:
+        return pickle.dumps((RuntimeError(f"{type(error).__name__}: {error}"), trace))
+    return answer
+
+
+def limit_memory(more: int) -> None:
+    """Let this process take so many more bytes; beyond them allocations raise MemoryError."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    wanted = in_use("VmData") + more
+    if soft != resource.RLIM_INFINITY:
+        wanted = min(wanted, soft)
+    resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))
+
+
+def in_use(kind: str) -> int:
+    """Bytes of this process, as Linux counts them: "VmData" against RLIMIT_DATA, "RssAnon" those
+    that are really there; 0 where the system does not tell."""
+    return numbers(Path("/proc/self/status")).get(kind, 0)
+
+
+def start_numba() -> None:
+    """Numba's OpenMP threads stay behind in the parent, and it ends a process that goes on with
+    them; here it starts anew, with one."""
+    parallel = sys.modules.get("numba.np.ufunc.parallel")
+    if parallel is not None and getattr(parallel, "_is_initialized", False):
+        import numba
+
+        parallel._is_initialized = False  # pyright: ignore
+        parallel._launch_threads()  # pyright: ignore
+        numba.set_num_threads(1)
