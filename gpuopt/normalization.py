@@ -88,6 +88,8 @@ def normalizer(X: Any, axis: int = 0) -> Normalizer:
     refuse(~(np.isfinite(low) & np.isfinite(high)), "NaN or infinity", "fill or remove them")
     too_large = "numbers too large to be normalised"
     refuse(~(np.isfinite(mean) & np.isfinite(std)), too_large, "divide by their range first")
+    too_small = "numbers whose differences are too small to be squared"
+    refuse(std == 0, too_small, "multiply them by a large number first")
     return Normalizer(mean, std, axis)
 
 

@@ -148,6 +148,7 @@ def test_csv_files_that_cannot_be_used(text, column, words, folder, capsys):
         ("--plot x.doc", "--plot x.doc: the name must end in .png, .pdf, .svg"),
         ("--json nowhere/x.json", "there is no folder nowhere"),
         ("--plot x.svg --json x.svg", "--plot and --json are the same file"),
+        ("x.csv --no-plot --json x.csv", "the data and --json are the same file"),
     ],
 )
 def test_options_that_cannot_be_used(args, words, folder, capsys):

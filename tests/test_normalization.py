@@ -207,3 +207,8 @@ def test_other_features_than_the_training_set_s_raise(shape):
     for f in (normalizer(X), normalizer(X).inverse):
         with pytest.raises(ValueError, match=r"X has shape .* the training set have \(5,\)"):
             f(np.ones(shape))
+
+
+def test_differences_that_cannot_be_squared_are_refused():
+    with pytest.raises(ValueError, match=r"too small to be squared in 1 of 2 features, in 0;"):
+        normalizer(np.array([[0.0, 1.0], [1e-200, 2.0]]))

@@ -94,6 +94,8 @@ def test_a_trapezoid():
         0, 0.2, 0.4, 0.4, 0.4, 0.4, 0.35, 0.3, 0.25, 0.2, 0.2
     )
     assert values(schedules.warmup_stable_decay(0.4, 0, 0, 2), range(4)) == near(0.4, 0.2, 0, 0)
+    no_decay = schedules.warmup_stable_decay(0.4, 2, 3, 0)
+    assert values(no_decay, range(7)) == near(0, 0.2, 0.4, 0.4, 0.4, 0.4, 0.4)
 
 
 def test_joined_schedules_see_the_time_since_their_boundary():

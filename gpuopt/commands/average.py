@@ -65,7 +65,7 @@ def average(
     from gpuopt.info import versions
 
     betas = parse_betas(beta)
-    check_files(plot=picture, json=json)
+    check_files(read=file, plot=picture, json=json)
     series = read(file, column)
     curves = []
     for b in betas:

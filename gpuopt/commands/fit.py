@@ -54,7 +54,7 @@ def fit(
     from gpuopt.training import shapes
 
     picture = None if no_plot else plot
-    check_files(plot=picture, json=json)
+    check_files(read=data, plot=picture, json=json)
     wanted = shapes.Shapes(
         layers=shapes.layer_sizes(layers),
         optimizer=optimizer,

@@ -36,10 +36,11 @@ def check_writable(option: str, path: Path | None, suffixes: tuple[str, ...] = (
         raise InputError(f"{option} {path} cannot be written: {error.strerror or error}") from None
 
 
-def check_files(**files: Path | None) -> None:
-    """Raise unless the files of the options --plot, --animate and --json can be written, each
-    another one, and pictures can be drawn. None is an option that was not given."""
-    taken: dict[Path, str] = {}
+def check_files(read: Path | None = None, **files: Path | None) -> None:
+    """Raise unless the files of the options --plot, --animate and so on can be written, each
+    another one and none of them the file to `read`, and pictures can be drawn. None is an option
+    that was not given."""
+    taken = {} if read is None else {read.resolve(): "the data"}
     for name, path in files.items():
         option = f"--{name}"
         check_writable(option, path, SUFFIXES.get(name, ()))

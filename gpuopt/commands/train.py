@@ -135,17 +135,17 @@ def train(
     )
     if fit and batch_size is not None:
         raise InputError(f"--fit chooses the batch size; leave out --batch-size {batch_size}")
-    check_files(plot=picture, json=json, checkpoint=checkpoint)
+    check_files(read=data, plot=picture, json=json, checkpoint=checkpoint)
     place = devices.choose(device, backend)
     rng = start.stream(settings, start.SPLIT)
     examples = sources.from_file(data, rng, normalize) if data else sources.digits(rng, normalize)
-    start.check_fit(examples, settings)
     if fit:
         from gpuopt.training import choose
 
         size, why = choose.fitting_batch_size(names, examples, settings, place)
         settings = dataclasses.replace(settings, batch_size=size)
         print(why)
+    start.check_fit(examples, settings)
     run = resuming.identity(names, examples, settings, place.name, backend)
     saved = resuming.open_checkpoint(checkpoint, resume, save_every, run)
 

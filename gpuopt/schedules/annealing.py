@@ -96,7 +96,7 @@ def warmup_stable_decay(
     """
     top, end = non_negative("lr", lr), non_negative("lr_min", lr_min)
     decay_from = whole("warmup", warmup, 0) + whole("stable", stable, 0)
-    falling = linear(top, end, whole("decay", decay, 0))
+    falling = linear(top, end if whole("decay", decay, 0) else top, decay)
     return join([linear(0.0, top, warmup), falling], [decay_from])
 
 

@@ -14,14 +14,18 @@ BETA = 0.9  # of the smoothed curve: about the last 10 steps
 
 
 def smoothed(losses: np.ndarray) -> np.ndarray:
-    """The exponentially weighted geometric mean: on a logarithmic axis, the values' middle."""
-    return np.exp(ewma(np.log(losses), BETA))
+    """The exponentially weighted geometric mean, on a logarithmic axis the values' middle, of those
+    that are finite and above 0; NaN at the others."""
+    shown = np.isfinite(losses) & (losses > 0)
+    values = np.full(len(losses), np.nan)
+    values[shown] = np.exp(ewma(np.log(losses[shown]), BETA))
+    return values
 
 
 def draw(results: Mapping[str, Result], title: str, path: Path, kind: str) -> None:
     """Write the picture to `path`, as a png, pdf or svg (`kind`).
 
-    Steps whose loss is not finite are left out.
+    Steps whose loss is not finite, or 0, are left out.
     """
     with picture(path, (10, 4.6), kind) as figure:
         left, right = figure.subplots(1, 2, sharey=True)

@@ -57,7 +57,13 @@ class Checkpoint:
                     f"{saved['about'].get(name)!r}, and this one has {mine!r}; give the same "
                     "options and data, or another file"
                 )
-        self.finished = {name: Result(**found) for name, found in saved["finished"].items()}
+        try:
+            self.finished = {name: Result(**found) for name, found in saved["finished"].items()}
+        except TypeError:
+            raise InputError(
+                f"--checkpoint {path} was written by another version of gpuopt; go on with that, "
+                "or give another file"
+            ) from None
         self.run = saved["run"]
 
     def restore(self, run: Run) -> None:
@@ -103,13 +109,15 @@ class Checkpoint:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Inside, SIGTERM and SIGINT (Ctrl-C) stop the run after the step, and save."""
+        """Inside, SIGTERM and SIGINT (Ctrl-C) stop the run after the step, and save; a second one
+        acts as it does outside."""
         if self.path is None:
             yield
             return
 
         def note(number: int, _: Any) -> None:
             self.signal = number
+            signal.signal(number, before[number])
 
         before = {number: signal.signal(number, note) for number in SIGNALS}
         try:

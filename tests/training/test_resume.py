@@ -3,13 +3,15 @@
 import dataclasses
 import json
 import signal
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from gpuopt import memory
 from gpuopt.cli import main
 from gpuopt.errors import InputError
-from gpuopt.training import device, resume
+from gpuopt.training import choose, device, resume
 from gpuopt.training.data import Data
 from gpuopt.training.progress import run_all
 from gpuopt.training.run import train
@@ -137,6 +139,34 @@ def test_the_command_resumes_and_says_what_it_cannot_use(tmp_path, capsys, monke
     assert "--resume needs --checkpoint" in capsys.readouterr().err
     assert main([*words[:-1], "new", "--save-every", "0"]) == 2
     assert "--save-every 0: must be at least 1" in capsys.readouterr().err
+
+
+def test_fit_needs_no_batch_size_that_fits_the_data(tmp_path, capsys):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "small.npz", X=rng.standard_normal((45, 3)), Y=np.arange(45) % 3)
+    words = ["train", "--data", str(tmp_path / "small.npz"), "--optimizer", "sgd", "--epochs", "1"]
+    assert main([*words, "--no-plot", "--fit"]) == 0
+    assert "--fit: batches of 36 of 36 examples" in capsys.readouterr().out
+
+
+def test_fit_takes_a_smaller_batch_where_memory_is_short(monkeypatch, data):
+    wide = dataclasses.replace(SETTINGS, hidden=(2048,))
+    reports = []
+
+    def fit(*args, budget="1GiB", **options):
+        reports.append(memory.fit(*args, budget=budget, **options))
+        return reports[-1]
+
+    # what libraries take besides is more than this network, and not the same in each run
+    monkeypatch.setattr("gpuopt.memory.places.Cpu.outside", lambda self: 0)
+    monkeypatch.setattr(choose, "memory", SimpleNamespace(**{**vars(memory), "fit": fit}))
+    assert choose.fitting_batch_size(NAMES, data, wide, device.cpu())[0] == 60
+    enough = int(1.5 * reports[-1].predict(16))
+    monkeypatch.setattr(fit, "__kwdefaults__", {"budget": enough})
+    size, why = choose.fitting_batch_size(NAMES, data, wide, device.cpu())
+    assert size in (16, 32), why
+    assert reports[-1].fits(size)
+    assert f"batches of {size} of 60 examples" in why
 
 
 def test_fit_chooses_the_batch_size(tmp_path, capsys):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gpuopt.cli import main
-from gpuopt.training import data, device, network, run, start
+from gpuopt.training import data, device, figure, network, run, start
 from gpuopt.training.settings import DEFAULT_LR, Settings
 
 
@@ -186,3 +186,10 @@ def test_a_run_that_stops_between_epochs_can_go_on():
     later.batches.load_state_dict(stopped.batches.state_dict())
     later.history = run.History(**json.loads(json.dumps(vars(stopped.history))))
     assert finish(later, 2) == expected
+
+
+def test_the_smoothed_curve_goes_on_after_a_loss_that_cannot_be_drawn():
+    losses = np.array([0.5, 0.1, np.nan, 0.0, np.inf, 0.05])
+    smooth = figure.smoothed(losses)
+    np.testing.assert_array_equal(np.isnan(smooth), [False, False, True, True, True, False])
+    np.testing.assert_allclose(smooth[[0, 1, 5]], figure.smoothed(losses[[0, 1, 5]]))
