@@ -1,4 +1,5 @@
-"""State in JSON's types, and back: nothing is lost, or an error says what would be."""
+"""State in JSON's types, and back: tuples become lists, NumPy's numbers Python's; nothing else
+changes, or an error says what would."""
 
 import json
 from typing import Any
@@ -31,14 +32,28 @@ def lists(value: Any) -> Any:
 
 
 def as_json(value: Any, what: str) -> str:
-    """A text, in which NumPy's numbers are Python's. TypeError, naming `what`, for what JSON cannot
-    hold."""
+    """A text, in which NumPy's numbers are Python's, tuples lists. TypeError, naming `what`, for
+    what JSON cannot hold, and for keys that are no text, which json would make text."""
     try:
-        return json.dumps(value, default=number)
-    except (TypeError, ValueError) as error:
+        text = json.dumps(value, default=number)
+        require_text_keys(value)
+        return text
+    except (TypeError, ValueError, RecursionError) as error:
         raise TypeError(
             f"{what} must be what JSON can hold: numbers, text, lists, mappings of text; {error}"
         ) from None
+
+
+def require_text_keys(value: Any) -> None:
+    """Raise TypeError for a mapping of anything but text, at any depth."""
+    if isinstance(value, dict):
+        for key, x in value.items():
+            if not isinstance(key, str):
+                raise TypeError(f"got the key {key!r}, which is no text; try {str(key)!r}")
+            require_text_keys(x)
+    elif isinstance(value, list | tuple):
+        for x in value:
+            require_text_keys(x)
 
 
 def number(value: Any) -> Any:

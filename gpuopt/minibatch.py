@@ -1,5 +1,6 @@
 """Mini-batches: aligned pieces of a data set, in a fresh order every epoch."""
 
+import inspect
 import itertools
 from collections.abc import Mapping
 from typing import Any, overload
@@ -24,7 +25,8 @@ def minibatches(
 ) -> "Minibatches": ...
 @overload
 def minibatches(
-    *arrays: Any,
+    X: Any,
+    *others: Any,
     batch_size: int,
     axis: int = 0,
     shuffle: bool = True,
@@ -61,8 +63,16 @@ def minibatches(X: Any, *others: Any, **options: Any) -> "Minibatches":
     """
     if "Y" in options:
         others = (options.pop("Y"), *others)
+    if others and others[0] is None:
+        raise TypeError("Y is None; leave it out: minibatches(X, batch_size=64)")
     arrays = tuple(itertools.takewhile(lambda x: not is_option(x), others))
-    return Minibatches((X, *arrays), *others[len(arrays) :], **options)
+    arguments = inspect.signature(Minibatches)
+    try:
+        given = arguments.bind((X, *arrays), *others[len(arrays) :], **options)
+    except TypeError as error:
+        names = ", ".join(list(arguments.parameters)[1:])
+        raise TypeError(f"minibatches: {error}; after the arrays come {names}") from None
+    return Minibatches(*given.args, **given.kwargs)
 
 
 def is_option(x: Any) -> bool:
@@ -133,11 +143,11 @@ class Minibatches:
         `prefetch` reads one ahead.
         """
         epoch, place = self.epoch, None
-        if done is not None and (epoch is None or not 0 <= whole("done", done) <= epoch.done):
-            given = 0 if epoch is None else epoch.done
+        given = 0 if epoch is None else epoch.done
+        if done is not None and not 0 <= whole("done", done) <= given:
             raise ValueError(f"done is {done}, but {given} batches of the epoch were given out")
         if epoch is not None and (done is not None or not epoch.over):
-            place = {"drawn_in": epoch.drawn_in, "done": epoch.done if done is None else done}
+            place = {"drawn_in": epoch.drawn_in, "done": given if done is None else done}
         return {**self.settings, "rng": random_state(self.rng), "epoch": place}
 
     @property
@@ -158,10 +168,23 @@ class Minibatches:
                     f"the state to load was saved with {name}={saved[name]!r}, and these "
                     f"mini-batches have {name}={mine!r}"
                 )
-        now, epoch = in_state(self.rng, saved["rng"], "the state to load"), None
-        if saved["epoch"] is not None:
-            drawn_in, done = saved["epoch"]["drawn_in"], saved["epoch"]["done"]
-            in_state(self.rng, drawn_in, "the state to load")
-            epoch = Epoch(iter(()), drawn_in, whole("done in the state to load", done, 0))
+        now = in_state(self.rng, saved["rng"], "the state to load")
+        epoch = None if saved["epoch"] is None else self.saved_epoch(saved["epoch"])
         self.rng.bit_generator.state = now.bit_generator.state
         self.epoch, self.resumes = epoch, epoch is not None
+
+    def saved_epoch(self, place: Any) -> Epoch:
+        """An epoch that has come to a saved place. ValueError for what is none."""
+        if not isinstance(place, Mapping) or not {"drawn_in", "done"} <= set(place):
+            raise ValueError(
+                f"epoch in the state to load is {place!r}, expected None or a mapping with "
+                "drawn_in and done"
+            )
+        in_state(self.rng, place["drawn_in"], "the state to load")
+        try:
+            done = whole("done in the state to load", place["done"], 0)
+        except TypeError as error:
+            raise ValueError(str(error)) from None
+        if self.count is not None and done > len(self):
+            raise ValueError(f"done in the state to load is {done}, of {len(self)} batches")
+        return Epoch(iter(()), place["drawn_in"], done)

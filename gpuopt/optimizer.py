@@ -173,12 +173,14 @@ class Optimizer:
         """Write `state_dict()` to a safetensors file (needs `gpuopt[checkpoint]`). Whatever stops
         it, even a kill, the old file is there or the new one, whole.
 
-        params: write the parameters, too. rngs: NumPy Generators to go on with, by names of yours.
-        extra: what else JSON can hold, such as `batches.state_dict()`."""
+        params: write the parameters, too. rngs: NumPy Generators to go on with, by names of yours
+        (what they draw, but not what they `spawn`: NumPy keeps that outside of their state).
+        extra: what else JSON can hold, such as `batches.state_dict()`; mappings of text. Only small
+        things: it goes into the header, of 100 MB at most (OSError)."""
         files.save(self, path, params, rngs, extra)
 
     def load(self, path: Any, *, rngs: Any = None) -> Any:
-        """Go on from a file that `save` wrote; returns its `extra`, as JSON gives it back.
+        """Go on from a file that `save` wrote; returns its `extra`, where tuples are lists.
 
         Restores parameters in place, if the file has them, and the generators named in `rngs`,
         which must be given if it has any ({}: restore none). Everything is checked first: a load

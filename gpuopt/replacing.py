@@ -1,15 +1,20 @@
 """Files that are replaced whole: whoever is killed while writing leaves the old one."""
 
 import os
-import platform
+import re
 import shutil
-import threading
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-ONE_AT_A_TIME = threading.Lock()  # for the folder is named after the process
+if os.name == "posix":
+    import fcntl
+
+LEFTOVER_AGE = 60.0  # seconds: a younger folder may be one that is about to be locked
+SUFFIX = ".tmp"
 
 
 @contextmanager
@@ -17,9 +22,10 @@ def replacing(path: Any) -> Iterator[Path]:
     """`with replacing(path) as new:` write the file `new`, and it takes the place of `path`.
 
     Whatever stops it, the old file is there or the new one, whole: the new one is written in a
-    folder beside it, flushed to the disk and renamed. It has the permissions of the old one. A
-    symbolic link stays, and leads to the new file. What killed processes of this machine left is
-    removed by the next that writes the same file.
+    folder of its own beside it, flushed to the disk and renamed. It has the permissions of the old
+    one. A symbolic link stays, and leads to the new file. Of several writers, in threads, processes
+    or a signal handler, the last one stays. What killed ones left is removed by the next that
+    writes the same file, a minute later (not on Windows, nor on file systems without locks).
 
     Raises OSError, naming `path`, for a file that cannot be written.
     """
@@ -28,11 +34,11 @@ def replacing(path: Any) -> Iterator[Path]:
         raise FileNotFoundError(f"{path}: there is no folder {target.parent}; make it first")
     if target.exists() and not target.is_file():
         raise OSError(f"{path} is no file, so none can take its place; give the name of a file")
-    folder = target.parent / f"{prefix(target)}{os.getpid()}{SUFFIX}"
-    with ONE_AT_A_TIME:
-        try:
-            remove_leftovers(target)
-            folder.mkdir()
+    remove_leftovers(target)
+    folder = None
+    try:
+        folder = Path(tempfile.mkdtemp(SUFFIX, prefix(target), target.parent))
+        with locked(folder):
             new = folder / "new"
             new.touch()
             permissions = (target if target.exists() else new).stat().st_mode
@@ -43,43 +49,52 @@ def replacing(path: Any) -> Iterator[Path]:
             if os.name == "posix":
                 with suppress(OSError):  # some network file systems cannot
                     flush(target.parent, os.O_RDONLY)
-        except OSError as error:
-            why = error.strerror or str(error)
-            raise OSError(error.errno, f"cannot be written: {why}", str(path)) from error
-        finally:
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise OSError(error.errno, f"cannot be written: {why}", str(path)) from error
+    finally:
+        if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-SUFFIX = ".tmp"
-
-
 def prefix(target: Path) -> str:
-    """How the names begin of folders in which this machine's processes write `target`."""
-    return f".{target.name}.{platform.node()}."
+    """How the names begin of folders in which `target` is written."""
+    return f".{target.name}.gpuopt-"
 
 
 def remove_leftovers(target: Path) -> None:
-    start = prefix(target)
-    for path in target.parent.iterdir():
-        if path.name.startswith(start) and path.name.endswith(SUFFIX):
-            process = path.name[len(start) : -len(SUFFIX)]
-            if process.isdecimal() and is_gone(int(process)):
-                shutil.rmtree(path, ignore_errors=True)
+    """Remove folders that no running process, of any machine or container, has locked."""
+    name = re.compile(re.escape(prefix(target)) + r"\w{8}" + re.escape(SUFFIX))
+    with suppress(OSError):  # a folder may allow writing, but no listing
+        for folder in filter(lambda x: name.fullmatch(x.name), target.parent.iterdir()):
+            with suppress(OSError):  # of another user, or just removed by another process
+                if time.time() - folder.stat().st_mtime >= LEFTOVER_AGE:
+                    with locked(folder) as left:
+                        pass
+                    if left:
+                        shutil.rmtree(folder, ignore_errors=True)
 
 
-def is_gone(process: int) -> bool:
-    """Whether no such process runs, other than this one, which has begun nothing yet."""
-    if process == os.getpid():
-        return True
-    if os.name != "posix":  # there, os.kill would end it
-        return False
+@contextmanager
+def locked(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder, which ends with the process, however that ends. False if another
+    holds it, or there are no locks here.
+
+    It is a file's, for network file systems lock no folders.
+    """
+    if os.name != "posix":
+        yield False
+        return
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except (PermissionError, OverflowError):
-        pass
-    return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            held = True
+        except OSError:
+            held = False
+        yield held
+    finally:
+        os.close(descriptor)
 
 
 def flush(path: Path, flags: int) -> None:

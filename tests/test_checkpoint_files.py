@@ -29,6 +29,12 @@ def test_what_is_in_a_file(path):
     np.testing.assert_array_equal(safetensors.load_file(path)["w/p"], p["w"].T)
 
 
+def test_tuples_come_back_as_lists(path):
+    opt = gpuopt.SGD(np.ones(3), lr=1, backend="numpy")
+    opt.save(path, extra={"shape": (3, (4,)), np.str_("text"): 1})
+    assert opt.load(path) == {"shape": [3, [4]], "text": 1}
+
+
 def test_extra_and_generators_come_back(path):
     opt = gpuopt.SGD(np.ones(3), lr=1, backend="numpy")
     rngs = {"data": np.random.default_rng(1), "dropout": np.random.Generator(np.random.MT19937(2))}
@@ -52,12 +58,21 @@ def test_extra_and_generators_come_back(path):
     assert opt.load(path) is None
 
 
+DEEP: list = []
+for _ in range(10**5):
+    DEEP = [DEEP]
+
+
 @pytest.mark.parametrize(
     ("options", "error", "words"),
     [
         ({"params": 1}, TypeError, "params must be True or False, got 1"),
         ({"extra": {"rng": object()}}, TypeError, "extra, .* what JSON can hold.*got <object"),
         ({"extra": np.zeros(2)}, TypeError, "extra, .* what JSON can hold"),
+        ({"extra": {1: "a", "1": "b"}}, TypeError, "extra, .* mappings of text; got the key 1,"),
+        ({"extra": [({"a": {None: 0}},)]}, TypeError, "extra, .* got the key None"),
+        ({"extra": DEEP}, TypeError, "extra, .* what JSON can hold"),
+        ({"extra": "x" * 10**8}, OSError, "cannot be written: .*header too large"),
         ({"rngs": np.random.default_rng(1)}, TypeError, "rngs must map names .*got Generator"),
         ({"rngs": {"a": np.random.PCG64(1)}}, TypeError, "rngs must map names .*got 'a': <"),
         ({"rngs": {1: np.random.default_rng(1)}}, TypeError, "rngs must map names .*got 1: "),

@@ -16,7 +16,9 @@ KILLS = """
 import collections, itertools, json, os, random, signal, sys, time
 import numpy as np
 import gpuopt
+import gpuopt.replacing
 
+gpuopt.replacing.LEFTOVER_AGE = 0
 SIZE, path = 100_000, sys.argv[1]
 
 def make(steps):

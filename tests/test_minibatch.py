@@ -135,7 +135,9 @@ def test_the_two_ends_are_batch_and_stochastic_gradient_descent():
         ({"rng": "7"}, TypeError, "rng must be None, a seed, or a numpy.random.Generator"),
         ({"rng": True}, TypeError, "rng must be None"),
         ({"rng": -1}, ValueError, "seed must be at least 0, got -1"),
-        ({"size": 3}, TypeError, "unexpected keyword argument 'size'"),
+        ({"size": 3}, TypeError, "minibatches: got an unexpected .* 'size'; .* batch_size, axis,"),
+        ({"arrays": 3}, TypeError, "minibatches: multiple values for argument 'arrays'"),
+        ({"Y": None}, TypeError, "Y is None; leave it out"),
     ],
 )
 def test_what_cannot_be_used_raises_at_once(change, error, words):
@@ -148,10 +150,21 @@ def test_more_arrays_are_named_by_their_place():
     X = np.zeros(4)
     with pytest.raises(ValueError, match="X, Y and array 2 have 4, 4 and 3 examples"):
         gpuopt.minibatches(X, X, X[1:], batch_size=2)
-    with pytest.raises(TypeError, match=r"missing .*'batch_size'"):
-        gpuopt.minibatches(X, X)
-    with pytest.raises(TypeError, match="batch_size must be a whole number, got None"):
-        gpuopt.minibatches(X, None)
+
+
+@pytest.mark.parametrize(
+    ("others", "words"),
+    [
+        ([], "minibatches: missing a required argument: 'batch_size'; .* batch_size, axis,"),
+        ([np.zeros(4)], "minibatches: missing a required argument: 'batch_size'"),
+        ([None, 4], "Y is None; leave it out"),
+        ([np.zeros(4), None], "batch_size must be a whole number, got None"),
+        ([np.zeros(4), 2, 0, True, None, False, 7], "minibatches: too many positional arguments"),
+    ],
+)
+def test_what_is_missing_and_what_is_too_much(others, words):
+    with pytest.raises(TypeError, match=words):
+        gpuopt.minibatches(np.zeros(4), *others)
 
 
 @pytest.mark.parametrize("given", [(np.zeros(4), np.zeros(4)), {"X": np.zeros(4)}, "data", 7])

@@ -125,6 +125,14 @@ def test_behind_prefetch_the_loop_says_how_many_batches_it_has_used():
         make().state_dict(done=1)
 
 
+def test_before_the_first_loop_no_batch_is_done():
+    batches = make()
+    assert batches.state_dict(done=0)["epoch"] is None
+    fresh = make(seed=99)
+    fresh.load_state_dict(batches.state_dict(done=0))
+    assert epochs(fresh, 2) == epochs(make(), 2)
+
+
 def changed(name, value):
     def change(saved):
         saved[name] = value
@@ -144,7 +152,15 @@ def changed(name, value):
         (changed("rng", {"bit_generator": "PCG64"}), ValueError, "no state of PCG64"),
         (changed("rng", np.random.MT19937(1).state), ValueError, "no state of PCG64"),
         (lambda saved: saved["epoch"].update(done=-1), ValueError, "done .* at least 0, got -1"),
-        (lambda saved: saved["epoch"].update(done=1.5), TypeError, "done .* whole number, got 1.5"),
+        (lambda saved: saved["epoch"].update(done=8), ValueError, "done .* is 8, of 7 batches"),
+        (lambda saved: saved["epoch"].pop("done"), ValueError, "epoch .* expected None or a map"),
+        (lambda saved: saved["epoch"].pop("drawn_in"), ValueError, "epoch .* expected None or"),
+        (changed("epoch", 3), ValueError, "epoch in the state to load is 3, expected None or a"),
+        (
+            lambda saved: saved["epoch"].update(done=1.5),
+            ValueError,
+            "done .* whole number, got 1.5",
+        ),
         (lambda saved: saved["epoch"].update(drawn_in={}), ValueError, "no state of PCG64"),
     ],
 )

@@ -1,16 +1,16 @@
 """Files that commands write: checked before the work, written after it."""
 
 import json
-import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from gpuopt import pictures
 from gpuopt.errors import InputError
 from gpuopt.pictures import need_matplotlib
+from gpuopt.replacing import replacing
 
 SUFFIXES = {"plot": pictures.SUFFIXES, "animate": (".gif",)}
 
@@ -63,16 +63,12 @@ def show_files(console: Any, **files: Path | None) -> None:
 def written(option: str, path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` in the end: the file is whole or not there."""
     special = path.exists() and not path.is_file()  # /dev/stdout, a pipe
-    target = path if special else path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield target
-        if target is not path:
-            target.replace(path)
+        with nullcontext(path) if special else replacing(path) as target:
+            yield target
     except OSError as error:
-        raise InputError(f"{option} {path} cannot be written: {error.strerror or error}") from None
-    finally:
-        if target is not path:
-            target.unlink(missing_ok=True)
+        why = str(error.strerror or error).removeprefix("cannot be written: ")
+        raise InputError(f"{option} {path} cannot be written: {why}") from None
 
 
 def write_json(path: Path | None, content: dict[str, Any]) -> None:

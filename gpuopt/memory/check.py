@@ -158,9 +158,14 @@ def verified(report: FitReport, probe: Probe, place: Place, size: int) -> Verifi
     predicted = report.predict(size) - report.seen.outside
     limit = max(0, report.budget.bytes - report.seen.outside)
     warm_up = partial(probe.warm_up, report.seen.models[0].least)
+    run = partial(probe.run, size)
     try:
-        run = partial(probe.run, size)
         measured = place.guarded(partial(place.peak, run), limit, warm_up)
         return Verified(size, True, predicted, measured)
+    except (MemoryError, ChildDied):
+        pass  # measuring takes memory, too, for each of Python's objects
+    try:
+        place.guarded(run, limit, warm_up)
+        return Verified(size, True, predicted, None)
     except (MemoryError, ChildDied) as error:
         return Verified(size, False, predicted, None, str(error) or type(error).__name__)

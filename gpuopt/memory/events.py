@@ -12,10 +12,8 @@ import numpy as np
 
 INPUTS, GRADIENTS, STATE = "inputs", "gradients", "optimizer state"
 REST = "activations and temporaries"
-SCALAR = 64  # bytes: what is smaller comes and goes, and does not matter
-PACKAGE = Path(__file__).parent.parent
-OURS = (str(PACKAGE), str(Path(np.__file__).parent))  # of no interest to a reader, but for
-NETWORKS = str(PACKAGE / "training")
+LIBRARIES = ("numpy", "cupy", "cupyx", "gpuopt")  # whose lines are of no interest, but for those in
+NETWORKS = "gpuopt.training"
 
 
 @dataclass
@@ -66,8 +64,6 @@ class Recorder:
         self.role = REST
 
     def malloc(self, address: int, size: int) -> None:
-        if size < SCALAR:
-            return
         blocks = self.trace.blocks
         self.live[address] = len(blocks)
         self.trace.order.append(len(blocks))
@@ -91,11 +87,11 @@ class Recorder:
 
 
 def line_of(frame: FrameType | None) -> str:
-    """The innermost line of code outside NumPy and this package, as "file.py:12 in step"."""
+    """The innermost line of code outside libraries, as "file.py:12 in step"."""
     while frame is not None:
-        file = frame.f_code.co_filename
-        if file.startswith(NETWORKS) or not file.startswith(OURS):
-            return words(file, frame.f_lineno, frame.f_code.co_name)
+        module = frame.f_globals.get("__name__", "")
+        if module.startswith(NETWORKS) or module.partition(".")[0] not in LIBRARIES:
+            return words(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name)
         frame = frame.f_back
     return "unknown"
 

@@ -1,5 +1,6 @@
 """Running a function in a child process that is a copy of this one: it changes nothing here."""
 
+import ctypes
 import gc
 import os
 import pickle
@@ -97,6 +98,8 @@ def limit_memory(more: int) -> None:
     """Let this process take so many more bytes; beyond them allocations raise MemoryError."""
     import resource
 
+    if hasattr(ctypes.pythonapi, "malloc_trim"):  # glibc: what is free here goes back first
+        ctypes.pythonapi.malloc_trim(0)
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     wanted = in_use("VmData") + more
     if soft != resource.RLIM_INFINITY:

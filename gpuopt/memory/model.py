@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt.memory.events import REST, SCALAR, Block, Trace
+from gpuopt.memory.events import REST, Block, Trace
 from gpuopt.memory.pool import Pool
 
-EXACT = 0.001  # of its size: how far a block may be from a line that it lies on
+ROUNDING = 8  # bytes that a block may be off its line or parabola
 MOST = 2.0**48  # bytes of a block: more than any machine has, and sums of them are integers
 
 
@@ -60,13 +60,13 @@ class Model:
 
     def off(self, trace: Trace) -> np.ndarray:
         """Which blocks of another trace are not of the size that they should be."""
-        found = trace.sizes
-        return np.abs(found - self.sizes(trace.batch)) > SCALAR + EXACT * found
+        return np.abs(trace.sizes - self.sizes(trace.batch)) > ROUNDING
 
     def confirm(self, trace: Trace) -> tuple[float, Block]:
-        """Take the blocks that are off their parabolas for lines; the block that is then furthest
-        from its size, and how far: the difference over the trace's peak."""
-        self.table[-1][self.off(trace)] = 0.0
+        """Take the blocks that are off their parabolas for lines: those whose sizes are a matter of
+        chance. The block that is then furthest from its size, and how far: the difference over the
+        trace's peak."""
+        self.table[-1][self.off(trace) | (self.table[-1] < 0)] = 0.0
         difference = np.abs(trace.sizes - self.sizes(trace.batch))
         k = int(difference.argmax())
         peak = running(trace.order, trace.sizes).max(initial=1)

@@ -1,6 +1,5 @@
 """What small runs of a step show, and whether what they show can be trusted."""
 
-import math
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -96,9 +95,9 @@ def tried(seen: Observed, probe: Probe, place: Place, most: int, room: int, free
         hidden = max(0, taken - expected(size))
         if hidden > HIDDEN + HIDDEN_SHARE * taken:
             doubt = (
-                f"a batch of {size} took {words(taken)}, and the arrays and objects that can be "
-                f"seen in smaller ones explain {words(expected(size))}; other libraries, or a step that "
-                "takes another course with more examples, may take the rest"
+                f"a batch of {size} took {words(taken)}, where {words(expected(size))} were to be "
+                "expected from smaller ones; other libraries may take the rest, or a step that "
+                "does something else with more examples"
             )
     except (MemoryError, ChildDied) as error:
         doubt = f"a batch of {size}, expected to take {words(expected(size))}, failed: {error}"

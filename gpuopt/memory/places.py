@@ -45,7 +45,7 @@ class Place(ABC):
         """The most bytes that `run()` takes at once, whoever takes them, as the system counts."""
 
     @abstractmethod
-    def guarded(self, measure: Callable[[], int], limit: int, warm_up: Run) -> int:
+    def guarded(self, measure: Callable[[], Any], limit: int, warm_up: Run) -> Any:
         """`measure()` after `warm_up()`, where no more than `limit` bytes can be taken. Raises
         MemoryError, or ChildDied, if more are needed."""
 
@@ -81,8 +81,8 @@ class Cpu(Place):
         run()
         return in_use("VmHWM") - before
 
-    def guarded(self, measure: Callable[[], int], limit: int, warm_up: Run) -> int:
-        def guarded() -> int:
+    def guarded(self, measure: Callable[[], Any], limit: int, warm_up: Run) -> Any:
+        def guarded() -> Any:
             warm_up()
             limit_memory(limit)
             return measure()
@@ -142,7 +142,7 @@ class Cuda(Place):
         before = self.outside()
         return self.peak(run) + max(0, self.outside() - before)
 
-    def guarded(self, measure: Callable[[], int], limit: int, warm_up: Run) -> int:
+    def guarded(self, measure: Callable[[], Any], limit: int, warm_up: Run) -> Any:
         warm_up()
         self.blocks.free_all_blocks()
         old, wanted = self.blocks.get_limit(), self.blocks.total_bytes() + limit

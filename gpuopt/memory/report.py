@@ -1,7 +1,9 @@
 """What the memory-fit check found: verdicts, sizes, reasons."""
 
+import itertools
 import math
-from collections.abc import Callable
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from gpuopt.memory.budget import Budget
@@ -11,7 +13,7 @@ from gpuopt.memory.pool import Pool, PoolFull
 from gpuopt.memory.text import FAILS, FITS, ROLES, ROUNDING, UNCERTAIN, lines
 from gpuopt.memory.units import size as words
 
-HEADROOM = {"cpu": 0.15, "cuda": 0.05}  # what allocators take beyond the model; docs/decisions.md
+HEADROOM = {"cpu": 0.2, "cuda": 0.05}  # what allocators take beyond the model; docs/decisions.md
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,12 @@ class Verified:
     def __str__(self) -> str:
         if not self.passed:
             return f"Verified: a batch of {self.batch_size} did not come through: {self.reason}."
-        measured = words(self.measured or 0)
+        if self.measured is None:
+            return (
+                f"Verified: a batch of {self.batch_size} came through under the guard; predicted "
+                f"{words(self.predicted)}, and no memory was left to measure its peak."
+            )
+        measured = words(self.measured)
         error = f" ({self.error:+.1%})" if self.error is not None else ""
         return (
             f"Verified: a batch of {self.batch_size} came through under the guard; "
@@ -66,7 +73,8 @@ class FitReport:
 
     def __post_init__(self) -> None:
         headroom = HEADROOM[self.device]
-        power, size = largest(lambda batch: self.within(batch, headroom), self.most)
+        begins = [f.least for f in self.seen.models[1:] if f.least <= self.most]
+        power, size = largest(lambda batch: self.within(batch, headroom), self.most, begins)
         self.largest_power_of_two, self.largest = (0, 0) if self.doubt else (power, size)
         self.batch_size = self.asked or power or 1
         self.verdict = self.verdict_at(self.batch_size)
@@ -157,15 +165,17 @@ class FitReport:
         return "\n".join(lines(self))
 
 
-def largest(fits: Callable[[int], bool], most: int) -> tuple[int, int]:
-    """The largest power of two and the largest number up to `most` that fit; 0 for none."""
+def largest(fits: Callable[[int], bool], most: int, begins: Sequence[int]) -> tuple[int, int]:
+    """The largest power of two and the largest number up to `most` that fit; 0 for none.
+
+    begins: where another model begins, which may find less than the one before it. On a GPU one
+    number may fit, the next not, and the one after it again: the result is where that begins.
+    """
     power = 2 ** (most.bit_length() - 1)
     while power and not fits(power):
         power //= 2
-    low, high = power, min(2 * power, most + 1)  # low fits, high does not or is beyond `most`
-    if not power or (high == most + 1 and fits(most)):
-        return power, most if power else 0
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if fits(middle) else (low, middle)
-    return power, low
+    for low, high in reversed([*itertools.pairwise([1, *begins, most + 1])]):
+        if low < high and fits(low):
+            over = bisect_left(range(low, high), True, key=lambda size: not fits(size))
+            return power, max(power, low + over - 1)
+    return power, power

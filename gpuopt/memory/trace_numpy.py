@@ -18,6 +18,7 @@ try:
 except ImportError:  # NumPy 1
     from numpy.core import _multiarray_umath as umath  # pyright: ignore
 
+SCALAR = 64  # bytes
 SET_HANDLER, GET_HANDLER = 304, 305  # places in NumPy's table of C functions, fixed by its ABI
 P, N = ctypes.c_void_p, ctypes.c_size_t
 Malloc = ctypes.CFUNCTYPE(P, P, N)
@@ -45,7 +46,8 @@ FUNCTIONS = ("ctx", "malloc", "calloc", "realloc", "free")
 
 @contextmanager
 def numpy_trace(recorder: Recorder) -> Iterator[None]:
-    """Tell `recorder` of every array that this thread allocates in NumPy, and when it is freed."""
+    """Tell `recorder` of every array that this thread allocates in NumPy, and when it is freed; but
+    not of what comes and goes with every Python number."""
     set_handler, get_handler = api()
     before = get_handler()
     theirs = Handler.from_address(pointer(before, b"mem_handler"))
@@ -66,27 +68,26 @@ def telling(theirs: Handler, recorder: Recorder) -> tuple[Any, ...]:
 
     def malloc(ctx, size):
         address = theirs.malloc(ctx, size)
-        if address:
+        if address and size >= SCALAR:
             recorder.malloc(address, size)
         return address
 
     def calloc(ctx, count, size):
         address = theirs.calloc(ctx, count, size)
-        if address:
+        if address and count * size >= SCALAR:
             recorder.malloc(address, count * size)
         return address
 
     def realloc(ctx, old, size):
         address = theirs.realloc(ctx, old, size)
         if address:
-            if old:
-                recorder.free(old)
-            recorder.malloc(address, size)
+            recorder.free(old)
+            if size >= SCALAR:
+                recorder.malloc(address, size)
         return address
 
     def free(ctx, address, size):
-        if address:
-            recorder.free(address)
+        recorder.free(address)
         theirs.free(ctx, address, size)
 
     return Malloc(malloc), Calloc(calloc), Realloc(realloc), Free(free)

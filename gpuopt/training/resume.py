@@ -117,7 +117,7 @@ class Checkpoint:
 
         def note(number: int, _: Any) -> None:
             self.signal = number
-            signal.signal(number, before[number])
+            signal.signal(number, before[signal.Signals(number)])
 
         before = {number: signal.signal(number, note) for number in SIGNALS}
         try:
