@@ -172,11 +172,9 @@ class Optimizer:
     def save(self, path: Any, *, params: bool = False, rngs: Any = None, extra: Any = None) -> None:
         """Write `state_dict()` to a safetensors file (needs `gpuopt[checkpoint]`). Whatever stops
         it, even a kill, the old file is there or the new one, whole.
-
-        params: write the parameters, too. rngs: NumPy Generators to go on with, by names of yours
-        (what they draw, but not what they `spawn`: NumPy keeps that outside of their state).
-        extra: what else JSON can hold, such as `batches.state_dict()`; mappings of text. Only small
-        things: it goes into the header, of 100 MB at most (OSError)."""
+        params: write the parameters, too. rngs: NumPy Generators to go on with, by names of yours;
+        what they `spawn` is not resumed. extra: what else JSON can hold, such as
+        `batches.state_dict()`, and small: it goes into the header, 100 MB at most (OSError)."""
         files.save(self, path, params, rngs, extra)
 
     def load(self, path: Any, *, rngs: Any = None) -> Any:

@@ -1,4 +1,4 @@
-"""Replacing a file whole: what is left when it fails, and what killed processes left."""
+"""Replacing a file whole: what is left when it fails."""
 
 import os
 import stat
@@ -6,14 +6,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from gpuopt import replacing as module
-from gpuopt.replacing import prefix, replacing
+from gpuopt.replacing import replacing
 
 posix = pytest.mark.skipif(os.name != "posix", reason="POSIX only")
 
@@ -155,101 +152,6 @@ def test_a_disk_that_is_full(path):
     pytest.importorskip("safetensors")
     assert f"{path} cannot be written" in output(LIMITED, path)
     assert contents(path) == {"state": "old"}
-
-
-# A process that waits inside `with replacing`, and one that saves again from a signal handler.
-WAITING = """
-import sys
-from gpuopt.replacing import replacing
-with replacing(sys.argv[1]) as new:
-    new.write_text("half")
-    print("inside", flush=True)
-    sys.stdin.read()
-    new.write_text("whole")
-"""
-SIGNALLED = """
-import os, signal, sys
-from gpuopt.replacing import replacing
-
-def save(text, during=lambda: None):
-    with replacing(sys.argv[1]) as new:
-        new.write_text(text)
-        during()
-
-signal.signal(signal.SIGTERM, lambda *_: save("of the handler"))
-save("of the program", lambda: os.kill(os.getpid(), signal.SIGTERM))
-"""
-
-
-@contextmanager
-def waiting(path):
-    """A process that is inside; killed in the end."""
-    command = [sys.executable, "-c", WAITING, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"inside\n"
-        try:
-            yield process
-        finally:
-            process.kill()
-
-
-@posix
-def test_a_signal_handler_may_save_what_is_being_saved(path):
-    command = [sys.executable, "-c", SIGNALLED, str(path)]
-    subprocess.run(command, check=True, timeout=60)
-    assert contents(path) == {"state": "of the program"}
-
-
-@posix
-def test_what_killed_processes_left_is_removed_and_what_is_being_written_stays(path, monkeypatch):
-    monkeypatch.setattr(module, "LEFTOVER_AGE", 0)
-    monkeypatch.setattr(os, "getpid", lambda: 1)  # in containers it says nothing
-    with waiting(path) as living:
-        with waiting(path) as killed:
-            killed.kill()
-            killed.wait()
-            assert len(list(path.parent.iterdir())) == 3
-        replace(path)
-        assert path.read_text() == "new"
-        (left,) = (x for x in path.parent.iterdir() if x.is_dir())
-        assert (left / "new").read_text() == "half"
-        living.communicate()
-    assert contents(path) == {"state": "whole"}
-
-
-@posix
-@pytest.mark.parametrize("inside", [[], ["lock"], ["new"], ["lock", "new"]])
-def test_only_old_folders_of_this_file_are_leftovers(inside, path):
-    young, old = (path.parent / f"{prefix(path)}abcd123{x}.tmp" for x in "45")
-    others = [
-        path.parent / f"{prefix(path.with_name('other'))}abcd1234.tmp",
-        path.parent / f"{prefix(path)}mine.tmp",
-        path.parent / ".state.tmp",
-    ]
-    for folder in (young, old, *others):
-        folder.mkdir()
-        for name in inside:
-            (folder / name).write_text("")
-        age = module.LEFTOVER_AGE + (1 if folder != young else -30)
-        os.utime(folder, (time.time() - age,) * 2)
-    replace(path)
-    assert {x for x in path.parent.iterdir() if x.is_dir()} == {young, *others}
-    assert path.read_text() == "new"
-
-
-@posix
-def test_without_locks_files_are_replaced_and_leftovers_stay(path, monkeypatch):
-    def flock(descriptor, operation):
-        raise OSError(38, "Function not implemented")
-
-    monkeypatch.setattr("fcntl.flock", flock)
-    monkeypatch.setattr(module, "LEFTOVER_AGE", 0)
-    leftover = path.parent / f"{prefix(path)}abcd1234.tmp"
-    leftover.mkdir()
-    replace(path)
-    assert path.read_text() == "new"
-    assert {x.name for x in path.parent.iterdir()} == {"state", leftover.name}
 
 
 def test_of_threads_one_wins(path):

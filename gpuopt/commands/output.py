@@ -62,7 +62,9 @@ def show_files(console: Any, **files: Path | None) -> None:
 @contextmanager
 def written(option: str, path: Path) -> Iterator[Path]:
     """A path to write to, which becomes `path` in the end: the file is whole or not there."""
-    special = path.exists() and not path.is_file()  # /dev/stdout, a pipe
+    special = path.exists() and (
+        not path.is_file() or path.is_relative_to("/dev")
+    )  # /dev/stdout, a pipe
     try:
         with nullcontext(path) if special else replacing(path) as target:
             yield target

@@ -16,6 +16,7 @@ from typing import Any
 from gpuopt.memory.limits import numbers
 
 PATIENCE = 600  # seconds
+PR_SET_PDEATHSIG = 1  # of linux/prctl.h
 
 
 class ChildDied(RuntimeError):
@@ -69,7 +70,9 @@ def read(pipe: int) -> bytes:
 
 
 def in_child(function: Callable[[], Any], pipe: int) -> None:
-    """Answer through the pipe, and end."""
+    """Answer through the pipe, and end, together with the parent if that is killed."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         try:
             gc.freeze()  # collections look at what is new only

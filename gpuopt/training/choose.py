@@ -34,7 +34,8 @@ def fitting_batch_size(
     report = memory.fit(step, *few, axis=1, most=count)
     with input_errors(ValueError):
         size = memory.suggest_batch_size(count, report.fits)
+    steps = settings.epochs * -(-count // size)
     return size, (
         f"--fit: batches of {size} of {count} examples, projected to use "
-        f"{words(report.predict(size))} of {words(report.budget.bytes)}"
+        f"{words(report.predict(size))} of {words(report.budget.bytes)}; {steps} steps in all"
     )
