@@ -171,3 +171,22 @@ def test_what_is_missing_and_what_is_too_much(others, words):
 def test_what_is_neither_an_array_nor_chunks(given):
     with pytest.raises(TypeError, match="X must be an array, or a list of arrays"):
         gpuopt.minibatches(given, batch_size=2)
+
+
+def test_the_course_s_5_000_000_examples_make_5_000_mini_batches_of_1_000():
+    X = np.lib.stride_tricks.as_strided(np.zeros(3), (3, 5_000_000), (8, 0))  # (n_x, m)
+    Y = np.broadcast_to(np.zeros((1, 1)), (1, 5_000_000))
+    batches = gpuopt.minibatches(X, Y, 1000, axis=1, shuffle=False)
+    assert len(batches) == 5000
+    first, last = next(iter(batches)), None
+    for last in batches:
+        pass
+    assert last is not None
+    assert [x.shape for x in first] == [x.shape for x in last] == [(3, 1000), (1, 1000)]
+
+
+def test_one_batch_of_all_and_batches_of_one():
+    X = np.arange(7)
+    assert [len(x) for x in gpuopt.minibatches(X, batch_size=7)] == [7]  # batch gradient descent
+    assert [len(x) for x in gpuopt.minibatches(X, batch_size=9)] == [7]
+    assert [len(x) for x in gpuopt.minibatches(X, batch_size=1)] == [1] * 7  # stochastic
