@@ -12,7 +12,19 @@ from gpuopt.lowering.program import LoweringError
 from gpuopt.minibatch import minibatches
 from gpuopt.normalization import normalizer
 from gpuopt.optimizer import Optimizer
-from gpuopt.optimizers import SGD, Adam, AdamW, Momentum, RMSprop
+from gpuopt.optimizers import (
+    SGD,
+    Adadelta,
+    Adagrad,
+    Adam,
+    Adamax,
+    AdamW,
+    Lion,
+    Momentum,
+    NAdam,
+    RAdam,
+    RMSprop,
+)
 from gpuopt.prefetch import prefetch
 from gpuopt.rules import Rule
 
@@ -23,14 +35,20 @@ __version__ = "0.1.0"
 
 __all__ = [
     "SGD",
+    "Adadelta",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "Average",
     "BackendError",
+    "Lion",
     "LossScaler",
     "LoweringError",
     "Momentum",
+    "NAdam",
     "Optimizer",
+    "RAdam",
     "RMSprop",
     "Rule",
     "check_gradients",

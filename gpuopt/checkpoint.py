@@ -23,11 +23,15 @@ VERSION = 1  # of what a state dict holds; 0 had none, and could do without
 
 
 def state_dict(opt: "Optimizer") -> dict[str, Any]:
-    copy = opt._backend.copy
+    copy, carried = opt._backend.copy, carried_numbers(opt)
     return {
         **description(opt),
         "state": {
-            p.key: {"step": step, **{name: copy(a) for name, a in buffers(p, step)}}
+            p.key: {
+                "step": step,
+                **carried.get(p.key, {}),
+                **{name: copy(a) for name, a in buffers(p, step)},
+            }
             for p, step in zip(opt._params, opt.param_steps.values(), strict=True)
         },
     }
@@ -36,6 +40,13 @@ def state_dict(opt: "Optimizer") -> dict[str, Any]:
 def buffers(param: "Param", step: int) -> list[tuple[str, Any]]:
     """The state to save: none before the first step, even where a skipped one has made it."""
     return list(param.state.items()) if step else []
+
+
+def carried_numbers(opt: "Optimizer") -> dict[str, dict[str, float]]:
+    """What the rule carries for every parameter that has taken a step, if it carries anything."""
+    counts = opt._stepper.settled_counts()
+    taken = [(k, p) for k, p in enumerate(opt._params) if counts.carried and counts.steps[k]]
+    return {p.key: counts.carried_by(k) for k, p in taken}
 
 
 def description(opt: "Optimizer") -> dict[str, Any]:
@@ -76,7 +87,7 @@ def load_state_dict(opt: "Optimizer", saved: Mapping[str, Any]) -> None:
     unknown = {*kept, *(saved.get("params") or ())} - {p.key for p in opt._params}
     if unknown:
         raise ValueError(f"the state to load has parameters that are not here: {sorted(unknown)}")
-    fresh = [allocated(opt, p, state) for p, (_, state) in zip(opt._params, states, strict=True)]
+    fresh = [allocated(opt, p, state) for p, (_, _, state) in zip(opt._params, states, strict=True)]
     opt._stepper.drop_plan()
     for param, value in values:
         opt._backend.assign(param.view, value)
@@ -87,10 +98,13 @@ def load_state_dict(opt: "Optimizer", saved: Mapping[str, Any]) -> None:
             group.follow()
         else:
             group["lr"] = lr
-    for k, (param, (step, _)) in enumerate(zip(opt._params, states, strict=True)):
+    counts = opt._stepper.counts
+    for k, (param, (step, carried, _)) in enumerate(zip(opt._params, states, strict=True)):
         param.state = fresh[k]
-        opt._stepper.counts.steps[k] = step
-    opt._stepper.counts.taken = count
+        counts.steps[k] = step
+        for name, value in carried.items():
+            counts.carried[name][k] = value
+    counts.taken = count
     opt._stepper.norm = None
 
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuopt.backends.base import state_dtype
-from gpuopt.groups import Group, Schedule, fields, learning_rate, with_fields
+from gpuopt.checks import real
+from gpuopt.groups import Group, Schedule, fields, kept, learning_rate, with_fields
 from gpuopt.rules.base import Rule, check_rule
 
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ def checked_groups(
         rule = with_fields(group.rule, {x: options.pop(x) for x in fields(group.rule)})
         if options:
             raise ValueError(f"the state to load has {sorted(options)}, which {name} has not")
-        if rule.state != group.rule.state:
+        if kept(rule) != kept(group.rule):
             raise ValueError(
-                f"the state to load is of {rule}, with buffers {rule.state}; this optimizer has "
-                f"{group.rule}, with {group.rule.state}. Make it with the same flags"
+                f"the state to load is of {rule}, with buffers {kept(rule)}; this optimizer has "
+                f"{group.rule}, with {kept(group.rule)}. Make it with the same flags"
             )
         check_rule(rule)
         follows = lr == "common"
@@ -80,21 +81,26 @@ def as_tuple(value: Any) -> Any:
 
 def checked_state(
     opt: "Optimizer", param: "Param", saved: Mapping[str, Any]
-) -> tuple[int, dict[str, Any]]:
-    """A parameter's step count and buffers as saved; raises if they do not fit the parameter."""
+) -> tuple[int, dict[str, float], dict[str, Any]]:
+    """A parameter's step count, what its rule carries, and buffers, as saved; raises if they do not
+    fit the parameter."""
     buffers = dict(mapping(saved[param.key], f"the state of {param.label}"))
     step = whole(buffers.pop("step"), f"the step of {param.label}")
     memory = opt._backend.memory(param.view)
+    carried = param.group.rule.carried
     names = param.buffers if step else ()
-    if set(buffers) != set(names):
+    expected = (*carried, *names) if step else ()
+    if set(buffers) != set(expected):
         raise ValueError(
             f"the state to load for {param.label} at step {step} has buffers {tuple(buffers)}, "
-            f"expected {tuple(names)}"
+            f"expected {expected}"
         )
+    if step:
+        carried = {name: real(f"{name} of {param.label}", buffers.pop(name)) for name in carried}
     for name, values in buffers.items():
         what = f"{name} of {param.label}"
         check_array(what, values, memory.shape, state_dtype(memory.dtype))
-    return step, {name: buffers[name] for name in names}
+    return step, carried, {name: buffers[name] for name in names}
 
 
 def checked_params(opt: "Optimizer", saved: Any) -> list[tuple["Param", Any]]:

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gpuopt.backends.host import as_real
-from gpuopt.checkpoint import buffers, description, load_state_dict
+from gpuopt.checkpoint import buffers, carried_numbers, description, load_state_dict
+from gpuopt.checkpoint_checks import mapping
 from gpuopt.checks import flag
 from gpuopt.json_types import as_json, from_json, in_state, random_state
 from gpuopt.replacing import replacing
@@ -39,6 +40,8 @@ def save(opt: "Optimizer", path: Any, params: bool, rngs: Generators | None, ext
     }
     states = {name: random_state(rng) for name, rng in generators(rngs).items()}
     about = {**description(opt), "steps": steps, "rngs": states, "extra": extra}
+    if carried := carried_numbers(opt):
+        about["carried"] = carried
     metadata = {"gpuopt": as_json(about, "extra, and each hyper-parameter,")}
     try:
         with replacing(path) as new:
@@ -102,6 +105,8 @@ def read(opt: "Optimizer", path: Any) -> dict[str, Any]:
     """The state dict in a file. ValueError for a file that holds none."""
     saved, tensors = contents(path, tensors=True)
     state: dict[str, dict[str, Any]] = {key: {"step": t} for key, t in saved["steps"].items()}
+    for key, numbers in mapping(saved.get("carried", {}), "what rules carry").items():
+        state.setdefault(key, {"step": 0}).update(mapping(numbers, f"what is carried for {key}"))
     params = {}
     complex_keys = {p.key for p in opt._params if opt._backend.memory(p.view).dtype.kind == "c"}
     for full_name, values in tensors.items():

@@ -71,9 +71,9 @@ class Group(MutableMapping[str, Any]):
             self.change(self.rule, learning_rate(value))
             return
         new = with_fields(self.rule, {name: value})
-        if new.state != self.rule.state:
+        if kept(new) != kept(self.rule):
             raise ValueError(
-                f"{name}={value!r} would change the state from {self.rule.state} to {new.state}; "
+                f"{name}={value!r} would change the state from {kept(self.rule)} to {kept(new)}; "
                 "make a new optimizer"
             )
         self.change(new, self._lr)
@@ -105,6 +105,11 @@ class Group(MutableMapping[str, Any]):
 def fields(rule: Rule) -> tuple[str, ...]:
     """Names of a rule's hyper-parameters."""
     return tuple(f.name for f in dataclasses.fields(rule) if f.init)
+
+
+def kept(rule: Rule) -> tuple[str, ...]:
+    """Names of all that a rule keeps for a parameter: numbers that it carries, and buffers."""
+    return (*rule.carried, *rule.state)
 
 
 def with_fields(rule: Rule, changes: Mapping[str, Any]) -> Rule:

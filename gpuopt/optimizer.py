@@ -21,8 +21,8 @@ class Optimizer:
 
     params: one array, a sequence, a mapping of names, or a list of groups
     (`{"params": ..., "lr": ..., <the rule's fields>}`). NumPy or CuPy arrays, torch tensors, or
-    anything with DLPack or `__cuda_array_interface__`; float32, float64 or complex (float16 on the
-    numpy backend), of any shape and strides. Nothing is copied: the caller's memory is updated.
+    anything with DLPack or `__cuda_array_interface__`; float16, bfloat16 (both with arithmetic and
+    state in float32), float32, float64 or complex, of any shape and strides. Nothing is copied.
 
     rule: a `gpuopt.Rule`. lr: a number, or a schedule: a function of the step count, from 1.
     backend: None picks by the arrays; or "numpy", "numba", "cupy", "numba-cuda".

@@ -92,3 +92,96 @@ def AdamW(
     """Adam with decoupled weight decay: see `gpuopt.rules.AdamW`."""
     rule = rules.AdamW(betas, eps, weight_decay, amsgrad, maximize)
     return Optimizer(params, rule, lr=lr, average=average, backend=backend)
+
+
+def NAdam(
+    params: Any,
+    lr: float | Schedule = 2e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    momentum_decay: float = 4e-3,
+    decoupled_weight_decay: bool = False,
+    maximize: bool = False,
+    average: float | None = None,
+    backend: str | None = None,
+) -> Optimizer:
+    """Adam with Nesterov's look-ahead: see `gpuopt.rules.NAdam`."""
+    rule = rules.NAdam(betas, eps, weight_decay, momentum_decay, decoupled_weight_decay, maximize)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)
+
+
+def RAdam(
+    params: Any,
+    lr: float | Schedule = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    decoupled_weight_decay: bool = False,
+    maximize: bool = False,
+    average: float | None = None,
+    backend: str | None = None,
+) -> Optimizer:
+    """Rectified Adam: see `gpuopt.rules.RAdam`."""
+    rule = rules.RAdam(betas, eps, weight_decay, decoupled_weight_decay, maximize)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)
+
+
+def Adamax(
+    params: Any,
+    lr: float | Schedule = 2e-3,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    average: float | None = None,
+    backend: str | None = None,
+) -> Optimizer:
+    """Adam with the largest gradient for a spread: see `gpuopt.rules.Adamax`."""
+    rule = rules.Adamax(betas, eps, weight_decay, maximize)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)
+
+
+def Adagrad(
+    params: Any,
+    lr: float | Schedule = 1e-2,
+    lr_decay: float = 0.0,
+    weight_decay: float = 0.0,
+    initial_accumulator_value: float = 0.0,
+    eps: float = 1e-10,
+    maximize: bool = False,
+    average: float | None = None,
+    backend: str | None = None,
+) -> Optimizer:
+    """Adagrad: see `gpuopt.rules.Adagrad`."""
+    rule = rules.Adagrad(lr_decay, weight_decay, initial_accumulator_value, eps, maximize)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)
+
+
+def Adadelta(
+    params: Any,
+    lr: float | Schedule = 1.0,
+    rho: float = 0.9,
+    eps: float = 1e-6,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    average: float | None = None,
+    backend: str | None = None,
+) -> Optimizer:
+    """Adadelta: see `gpuopt.rules.Adadelta`."""
+    rule = rules.Adadelta(rho, eps, weight_decay, maximize)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)
+
+
+def Lion(
+    params: Any,
+    lr: float | Schedule = 1e-3,
+    betas: tuple[float, float] = (0.9, 0.99),
+    weight_decay: float = 1e-3,
+    maximize: bool = False,
+    average: float | None = None,
+    backend: str | None = None,
+) -> Optimizer:
+    """The sign of an average of the gradients: see `gpuopt.rules.Lion`."""
+    rule = rules.Lion(betas, weight_decay, maximize)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)

@@ -39,14 +39,19 @@ def whole(parts: Parts, rule: Rule) -> WholeStep:
 class Options:
     """The arguments of a `step`, checked.
 
+    norm_eps: added to the norm before max_norm is divided by it.
     scale: the loss scale, a number. scale_array: the same as an array of one element on a GPU, as
     the backend sees it, in place of the number.
+    found_inf_array: an array of one float element on the one GPU of all parameters, as the backend
+    sees it; where it is not 0, the step is skipped.
     """
 
     max_norm: float | None = None
+    norm_eps: float = 1e-6
     max_value: float = math.inf
     scale: float | None = None
     scale_array: Any = None
+    found_inf_array: Any = None
     scaler: LossScaler | None = None
     skip_nonfinite: bool = False
     zero_grads: bool = False
@@ -59,14 +64,19 @@ class Options:
     @property
     def on_device(self) -> bool:
         """Whether a step on a GPU depends on numbers that only the GPU has."""
-        return self.measures or self.scale_array is not None
+        return self.measures or self.scale_array is not None or self.may_skip
+
+    @property
+    def may_skip(self) -> bool:
+        """Whether something can make a step change nothing."""
+        return self.skip_nonfinite or self.found_inf_array is not None
 
     def parts(self, average: float | None, on_gpu: bool) -> Parts:
         scales = (self.max_norm, self.scale, self.scale_array, self.scaler)
         return Parts(
             scaled=any(x is not None for x in scales),
             limited=self.max_value < math.inf,
-            skippable=self.skip_nonfinite and on_gpu,  # on the CPU the sweep is not run at all
+            skippable=self.may_skip and on_gpu,  # on the CPU the sweep is not run at all
             zeroed=self.zero_grads,
             average=average,
         )
@@ -115,13 +125,15 @@ def bound(name: str, value: Any) -> float:
     return number
 
 
-def clip_coefficient(norm: float, max_norm: float | None) -> float:
+def clip_coefficient(norm: float, max_norm: float | None, norm_eps: float = 1e-6) -> float:
     """What gradients of this norm are multiplied by, so that it is at most `max_norm`.
 
     As torch.nn.utils.clip_grad_norm_ computes it: max_norm / (norm + 1e-6), at most 1. A norm that
-    is NaN gives NaN.
+    is NaN gives NaN. With norm_eps=0 as Thinc's NumpyOps: no 1e-6, and a NaN clips nothing.
     """
     if max_norm is None or max_norm == math.inf:
         return 1.0
-    coefficient = max_norm / (norm + 1e-6)
+    if norm_eps == 0:
+        return max_norm / norm if norm >= max_norm > 0 else 1.0
+    coefficient = max_norm / (norm + norm_eps)
     return coefficient if not coefficient > 1 else 1.0

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 
-from gpuopt.backends.base import Backend, Inputs, Launch
+from gpuopt.backends.base import Backend, Launch
+from gpuopt.backends.control import Inputs
 from gpuopt.backends.host import HostLaunch
 from gpuopt.counts import Counts
 from gpuopt.groups import Group
 from gpuopt.options import BARE, Options, Parts, clip_coefficient
+from gpuopt.rules.base import Rule
 from gpuopt.rules.knobs import knob_values
 
 if TYPE_CHECKING:
@@ -32,21 +34,29 @@ class Sweep(NamedTuple):
     names: list[str]
     table: np.ndarray
     parts: Parts
+    carried: dict[str, np.ndarray]  # for every row, what the rule carries after the step
+    wholes: dict[int, tuple[Rule, Rule]]  # for every row, its group's rule and that with the parts
 
     def fill(self, counts: Counts, **whole: float) -> None:
         """Work out the scalars of the next step; `whole` is what a WholeStep's depend on."""
-        if whole:  # no bound that the table can hold is no bound
+        if self.parts.limited:  # no bound that the table can hold is no bound
             whole["limit"] = min(whole["limit"], float(np.finfo(self.table.dtype).max))
         for k, (group, param) in enumerate(self.rows):
-            rule = self.parts.around(group.rule) if whole else group.rule
+            given, rule = self.wholes.get(k, (None, group.rule))
+            if given is not group.rule:
+                rule = self.parts.around(group.rule)
+                self.wholes[k] = group.rule, rule
             t = int(counts.steps[param]) + 1
-            scalars = rule.scalars(group.lr_at(counts.taken + 1), t, **whole)
+            before = counts.carried_by(param) if self.carried else {}
+            scalars = rule.scalars(group.lr_at(counts.taken + 1), t, **before, **whole)
             if list(scalars) != self.names:
                 raise ValueError(
                     f"{type(group.rule).__name__}.scalars gave {list(scalars)} at this step, and "
                     f"{self.names} before; give the same names in the same order at every step"
                 )
             self.table[k] = list(scalars.values())
+            for name, values in self.carried.items():
+                values[k] = scalars[name]
 
     def inputs(self, counts: Counts) -> Inputs:
         """What a GPU needs to work out the same scalars itself."""
@@ -54,8 +64,16 @@ class Sweep(NamedTuple):
             [group.lr_at(counts.taken + 1), *knob_values(self.parts.around(group.rule))]
             for group, _ in self.rows
         ]
-        times = [counts.steps[param] for _, param in self.rows]
+        times = [
+            [counts.steps[param], *(counts.carried[name][param] for name in self.carried)]
+            for _, param in self.rows
+        ]
         return Inputs(np.array(knobs, np.float64), np.array(times, np.float64))
+
+    def carry(self, counts: Counts) -> None:
+        """Hand what the rule carries from the rows to their parameters."""
+        for name, values in self.carried.items():
+            counts.carried[name][self.launch.work.at] = values[self.launch.work.rows]
 
 
 class Plan:
@@ -70,7 +88,7 @@ class Plan:
         fresh: list[tuple["Param", dict]],
         parts: Parts,
     ) -> None:
-        self.backend, self.sweeps, self.parts = backend, sweeps, parts
+        self.backend, self.sweeps, self.parts, self.bare = backend, sweeps, parts, parts == BARE
         self.fresh = fresh  # state made for this plan, handed to its parameters at the first run
         everyone = len(active) == count
         self.active = slice(None) if everyone else np.array(active, np.intp)
@@ -84,6 +102,11 @@ class Plan:
             if grads[k] is not None:
                 return False
         return all(sweep.launch.follow(grads) for sweep in self.sweeps)
+
+    def relocate(self, addresses: np.ndarray) -> bool:
+        """Take gradients that lie as the plan's do, but at these addresses, one per parameter (any
+        number for one without a gradient); False if they need a new plan."""
+        return all(sweep.launch.relocate(addresses) for sweep in self.sweeps)
 
     def run(self, grads: tuple[Any, ...], counts: Counts, options: Options) -> None:
         """Run a step, and count it. Scalars are all worked out before the first launch: a schedule
@@ -106,13 +129,14 @@ class Plan:
         skipped = found and options.skip_nonfinite
         if not skipped:
             whole = {}
-            if self.parts != BARE:
-                factor = clip_coefficient(norm or 0.0, options.max_norm) / scale
+            if not self.bare:
+                factor = clip_coefficient(norm or 0.0, options.max_norm, options.norm_eps) / scale
                 whole = {"factor": factor, "limit": options.max_value}
             for sweep in self.sweeps:
                 sweep.fill(counts, **whole)
             for sweep in self.sweeps:
                 sweep.launch.run(sweep.table)
+                sweep.carry(counts)
         elif options.zero_grads:
             for grad in grads:
                 if grad is not None:
@@ -130,12 +154,12 @@ class Plan:
         The sum over blocks is exact, so it does not depend on the order of the parameters.
         """
         launches = [cast(HostLaunch, sweep.launch) for sweep in self.sweeps]
-        sums = np.concatenate([np.empty((0, 2)), *[launch.square_sums() for launch in launches]])
+        sums = [pair for launch in launches for pair in launch.square_sums().tolist()]
         try:
-            total = math.fsum(sums[:, 0].tolist())
+            total = math.fsum([squares for squares, _ in sums])
         except OverflowError:  # of float64 gradients beyond 1e154
             total = math.inf
-        return math.sqrt(total) / scale, bool(sums[:, 1].any())
+        return math.sqrt(total) / scale, any(strange for _, strange in sums)
 
     @property
     def captured(self) -> bool:
@@ -147,9 +171,12 @@ class Plan:
         if self.control is None or not self.control.in_charge or not self.sweeps:
             return
         times = self.control.times()
-        counts.taken += int(times[0][0]) - int(counts.steps[self.sweeps[0].rows[0].param])
+        counts.taken += int(times[0][0, 0]) - int(counts.steps[self.sweeps[0].rows[0].param])
         for sweep, t in zip(self.sweeps, times, strict=True):
-            counts.steps[list(sweep.launch.work.at)] = t[list(sweep.launch.work.rows)]
+            counts.steps[sweep.launch.work.at] = t[sweep.launch.work.rows, 0]
+            for values, found in zip(sweep.carried.values(), t.T[1:], strict=True):
+                values[:] = found
+            sweep.carry(counts)
         self.control.settled()
 
     def push(self, counts: Counts) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from gpuopt.backends.base import Backend, Work, state_dtype
 from gpuopt.backends.memory import Intervals, first_overlap, overlaps_itself
+from gpuopt.counts import Counts
 from gpuopt.options import Parts
 from gpuopt.plan import Plan, Row, Sweep
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 def make_plan(
     backend: Backend,
     params: Sequence["Param"],
-    steps: np.ndarray,
+    counts: Counts,
     grads: tuple[Any, ...],
     parts: Parts,
 ) -> Plan:
@@ -44,21 +45,23 @@ def make_plan(
     for members in signatures.values():
         rows: dict[Hashable, Row] = {}
         for k in members:
-            rows.setdefault(row_key(params[k], steps[k]), Row(params[k].group, k))
+            rows.setdefault(row_key(params[k], counts, k), Row(params[k].group, k))
         order = {key: n for n, key in enumerate(rows)}
         work = Work(
             rule=parts.around(params[members[0]].group.rule),
             tensors=[[params[k].view, views[k], *states[k].values()] for k in members],
-            rows=[order[row_key(params[k], steps[k])] for k in members],
+            rows=[order[row_key(params[k], counts, k)] for k in members],
             at=members,
             written=written,
+            alone=len(active) == 1,
         )
-        names = list(work.rule.scalars(lr=1e-3, t=1))
+        names = list(work.rule.scalars(1e-3, 1, **work.rule.carried))
         launch = backend.launch(work)
         for arrays in work.tensors:
             arrays[1] = None  # gradients are as large as the model: none is kept alive
         table = np.empty((len(rows), len(names)), launch.real)
-        sweeps.append(Sweep(launch, list(rows.values()), names, table, parts))
+        carried = {name: np.empty(len(rows)) for name in work.rule.carried}
+        sweeps.append(Sweep(launch, list(rows.values()), names, table, parts, carried, {}))
     new = [(params[k], state) for k, state in fresh.items()]
     return Plan(backend, sweeps, active, len(params), new, parts)
 
@@ -68,14 +71,18 @@ def called(param: "Param", parts: Parts) -> str:
     return f"the gradient of {param.label}" + ", which zero_grads writes to," * parts.zeroed
 
 
-def row_key(param: "Param", step: Any) -> Hashable:
-    return id(param.group), int(step)
+def row_key(param: "Param", counts: Counts, k: int) -> Hashable:
+    return id(param.group), int(counts.steps[k]), *counts.carried_by(k).values()
 
 
 def new_state(backend: Backend, param: "Param", parts: Parts) -> dict[str, Any]:
     dtype = state_dtype(backend.memory(param.view).dtype)
-    names = parts.around(param.group.rule).state
-    return {name: backend.zeros_like(param.view, dtype) for name in names}
+    rule = parts.around(param.group.rule)
+    state = {name: backend.zeros_like(param.view, dtype) for name in rule.state}
+    for name, value in rule.initial.items():
+        if value:  # complex elements are two reals, each with this value
+            backend.assign(state[name], complex(value, value) if dtype.kind == "c" else value)
+    return state
 
 
 def check_gradient(backend: Backend, param: "Param", view: Any) -> None:

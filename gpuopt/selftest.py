@@ -159,13 +159,16 @@ def reference(
 
     And for every element the largest value it has had, the measure of its rounding errors.
     """
-    arrays = [p.astype(np.float64), *(np.zeros(p.shape) for _ in rule.state)]
+    first = [rule.initial.get(name, 0.0) for name in rule.state]
+    arrays = [p.astype(np.float64), *(np.full(p.shape, value) for value in first)]
+    carried = rule.carried
     scale = [np.abs(a) for a in arrays]
     with np.errstate(all="ignore"):
         for t, (g, factor) in enumerate(zip(grads, factors, strict=True), 1):
-            s = SimpleNamespace(**rule.scalars(LR, t, **factor))
-            first, *state = arrays
-            new = rule.update(first, g.astype(np.float64), *state, s)
+            s = SimpleNamespace(**rule.scalars(LR, t, **carried, **factor))
+            carried = {name: getattr(s, name) for name in carried}
+            before, *state = arrays
+            new = rule.update(before, g.astype(np.float64), *state, s)
             new = new if isinstance(new, tuple) else (new,)
             arrays = list(new[: len(arrays)])  # the last, in a whole step, is the zeroed gradient
             scale = [np.maximum(a, np.abs(b)) for a, b in zip(scale, arrays, strict=True)]

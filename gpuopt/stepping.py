@@ -22,7 +22,7 @@ class Stepper:
 
     def __init__(self, backend: Backend, params: list[Param], average: float | None) -> None:
         self.backend, self.params, self.average = backend, params, average
-        self.counts = Counts(np.zeros(len(params), np.int64))
+        self.counts = Counts.start([p.group.rule.carried for p in params])
         self.plan: Plan | None = None
         self.options, self.parts = PLAIN, PLAIN.parts(average, backend.on_gpu)
         self.asked: tuple[Any, ...] | None = None
@@ -37,15 +37,18 @@ class Stepper:
             self.asked = asked if all(isinstance(x, LASTING) for x in asked) else None
         return self.last
 
-    def step(self, grads: tuple[Any, ...], options: Options) -> None:
-        """One step; `grads` has an array or None for each parameter."""
+    def step(
+        self, grads: tuple[Any, ...], options: Options, addresses: np.ndarray | None = None
+    ) -> None:
+        """One step; `grads` has an array or None for each parameter. `addresses`: where they are,
+        from a caller who knows that they lie otherwise as in the step before."""
         if options is not self.options:
             self.options, self.parts = options, options.parts(self.average, self.backend.on_gpu)
         plan, parts = self.plan, self.parts
         same = plan is not None and (plan.parts is parts or plan.parts == parts)
-        if plan is None or not same or not plan.follow(grads):
+        if plan is None or not same or not follows(plan, grads, addresses):
             self.drop_plan()
-            plan = make_plan(self.backend, self.params, self.counts.steps, grads, parts)
+            plan = make_plan(self.backend, self.params, self.counts, grads, parts)
             self.plan = plan
         plan.run(grads, self.counts, options)
         self.norm = plan.norm
@@ -107,3 +110,7 @@ class Stepper:
         self.settled_counts()
         norm = self.norm() if callable(self.norm) else self.norm
         return {**self.__dict__, "plan": None, "norm": norm}
+
+
+def follows(plan: Plan, grads: tuple[Any, ...], addresses: np.ndarray | None) -> bool:
+    return plan.follow(grads) if addresses is None else plan.relocate(addresses)

@@ -7,10 +7,12 @@
 //
 //     partials   double (count, 2)           a chunk's sum of squares; 1 if not all are finite, else 0
 //     table      real (rows, SCALARS)        written: the scalars of the step
-//     times      double (rows,)              step counts, counted on unless the step is skipped
+//     times      double (rows, 1 + CARRIED)  step counts, counted on unless the step is skipped, and
+//                                            after each the numbers that the rule carries
 //     knobs      double (rows, KNOBS)        the learning rate and the rule's own numbers
 //     scaler     address of float (2,)       loss scale and steps since it changed, or 0
 //     scale_at   address of a loss scale     float, or double if scale_is_double; 0: it is `scale`
+//     found_at   address of a number         likewise; the step is skipped if it is not 0; 0: none
 //     result     double (3,)                 written if `last`: norm, found, factor
 
 #include "math.cuh"
@@ -18,10 +20,10 @@
 
 // --- formula ---
 using real = float;
-constexpr int THREADS = 256, SCALARS = 1, KNOBS = 1;
+constexpr int THREADS = 256, SCALARS = 1, KNOBS = 1, CARRIED = 0;
 
-__device__ void scalars(const double *knobs, double t, double factor, double limit, double skip,
-                        real *row)
+__device__ void scalars(const double *knobs, double *carried, double t, double factor,
+                        double limit, double skip, real *row)
 {
     using number = double;
     const number lr = knobs[0];
@@ -69,6 +71,12 @@ __device__ double clip_coefficient(double norm, double max_norm)
     return max_norm == op::infinity() || coefficient > 1 ? 1 : coefficient;
 }
 
+__device__ double number_at(int64 address, int64 is_double)
+{
+    return is_double ? *reinterpret_cast<const double *>(address)
+                     : *reinterpret_cast<const float *>(address);
+}
+
 constexpr float SMALLEST = 1.17549435e-38f;  // a scale of 0 would make every gradient NaN
 
 // As torch.amp.GradScaler.
@@ -90,23 +98,25 @@ __device__ void update_scale(float *scaler, bool found, float growth, float back
 extern "C" __global__ void __launch_bounds__(THREADS)
     control(const double *partials, int64 count, real *table, double *times, const double *knobs,
             int64 rows, double max_norm, double max_value, double scale, int64 scale_at,
-            int64 scale_is_double, int64 skip_nonfinite, int64 scaler_at, double growth,
-            double backoff, double interval, int64 last, double *result)
+            int64 scale_is_double, int64 found_at, int64 found_is_double, int64 skip_nonfinite,
+            int64 scaler_at, double growth, double backoff, double interval, int64 last,
+            double *result)
 {
     const Sum sum = sum_up(partials, count);
     float *scaler = reinterpret_cast<float *>(scaler_at);
     if (scaler)
         scale = scaler[0];
     else if (scale_at)
-        scale = scale_is_double ? *reinterpret_cast<const double *>(scale_at)
-                                : *reinterpret_cast<const float *>(scale_at);
+        scale = number_at(scale_at, scale_is_double);
     const double norm = ::sqrt(sum.value()) / scale;
     const double factor = clip_coefficient(norm, max_norm) / scale;
-    const bool skip = sum.found != 0 && skip_nonfinite;
+    const bool told = found_at && number_at(found_at, found_is_double) != 0;
+    const bool skip = told || (sum.found != 0 && skip_nonfinite);
     for (int64 row = threadIdx.x; row < rows; row += THREADS) {
-        const double t = times[row] + 1;
-        if (!skip) times[row] = t;
-        scalars(knobs + KNOBS * row, t, factor, max_value, skip, table + SCALARS * row);
+        double *count = times + (1 + CARRIED) * row;
+        const double t = count[0] + 1;
+        if (!skip) count[0] = t;
+        scalars(knobs + KNOBS * row, count + 1, t, factor, max_value, skip, table + SCALARS * row);
     }
     __syncthreads();  // every thread has read the scale
     if (threadIdx.x == 0 && last) {

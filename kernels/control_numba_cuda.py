@@ -3,10 +3,12 @@
 All but the numbers are addresses; 0 stands for one that is absent.
 
     partials   float64 (chunks, 2)   as norm_numba_cuda.py writes them, of all signatures
-    times      float64 (rows,)       step counts; one more where the step is not skipped
+    times      float64 (rows, 1 + CARRIED) step counts, one more where the step is not skipped, and
+                                     after each the numbers that the rule carries
     knobs      float64 (rows, KNOBS) hyper-parameters, the learning rate first
     table      real (rows, SCALARS)  written: the step's scalars
     scale_at   a float32 or, if scale_is_double, a float64: the loss scale, else the number `scale`
+    found_at   likewise, of a number: the step is skipped if it is not 0
     scaler     float32 (2,)          the loss scale and how long it has held; used before scale_at
     result     float64 (3,)          written if last: norm of the gradients, whether one of them is
                                      not finite, factor of the gradients
@@ -45,11 +47,11 @@ def sign(a):
 
 # --- formula ---
 real = float32
-SIZE, KNOBS, SCALARS = 4, 1, 1  # bytes of a `real`
+SIZE, KNOBS, SCALARS, CARRIED = 4, 1, 1, 0  # bytes of a `real`
 
 
 @device
-def scalars(knobs, t, factor, limit, skip, row):
+def scalars(knobs, carried, t, factor, limit, skip, row):
     lr = knobs[0]
     row[0] = real(lr)
 
@@ -90,14 +92,19 @@ def add_partials(partials, chunks, high, low, bad):
 
 
 @device
+def number_at(address, is_double):
+    if is_double:
+        return pointer(address, float64)[0]
+    return float64(pointer(address, float32)[0])
+
+
+@device
 def loss_scale(scale, scale_at, scale_is_double, scaler):
     if scaler != 0:
         return float64(pointer(scaler, float32)[0])
     if scale_at == 0:
         return float64(scale)
-    if scale_is_double:
-        return pointer(scale_at, float64)[0]
-    return float64(pointer(scale_at, float32)[0])
+    return number_at(scale_at, scale_is_double)
 
 
 @device
@@ -131,6 +138,8 @@ def control(
     scale,
     scale_at,
     scale_is_double,
+    found_at,
+    found_is_double,
     skip_nonfinite,
     scaler,
     growth,
@@ -155,6 +164,8 @@ def control(
             clip = minimum(float64(1), max_norm / (norm + 1e-6))
         told[0] = clip / loss
         told[1] = 1.0 if found and skip_nonfinite else 0.0
+        if found_at != 0 and number_at(found_at, found_is_double) != 0:
+            told[1] = 1.0
         if last:
             r = pointer(result, float64)
             r[0] = norm
@@ -166,10 +177,12 @@ def control(
     factor, skip = told[0], told[1]
     row = int64(cuda.threadIdx.x)
     while row < rows:
-        count = pointer(times + WORD * row, float64)
+        at = times + WORD * (1 + CARRIED) * row
+        count = pointer(at, float64)
         t = count[0] + 1.0
         if skip == 0:
             count[0] = t
         to = pointer(table + SCALARS * SIZE * row, real)
-        scalars(pointer(knobs + KNOBS * WORD * row, float64), t, factor, max_value, skip, to)
+        of_row, carried = pointer(knobs + KNOBS * WORD * row, float64), pointer(at + WORD, float64)
+        scalars(of_row, carried, t, factor, max_value, skip, to)
         row += cuda.blockDim.x

@@ -5,7 +5,7 @@ plain Python, in threads, over the host's memory. `device` marks a function that
 text of this file is printed into every kernel that imports from it.
 
     pointer(address, dtype)     the elements at an address: `p[i]`, `p[i] = x`
-    pack(p, i)                  16 bytes of elements, from p[i] on, as a tuple; aligned for them
+    pack(p, i)                  `width` elements, from p[i] on, as a tuple; aligned for them
     put_pack(p, i, values)      store such a tuple
 """
 
@@ -14,7 +14,7 @@ import math
 
 import numpy as np
 
-PACK = 16  # bytes that one instruction moves
+PACK = 16  # bytes that one instruction moves at most
 GLOBAL = 1  # the address space of a GPU's memory in LLVM
 
 
@@ -25,6 +25,11 @@ def simulated():
     from numba.core import config
 
     return bool(config.ENABLE_CUDASIM)
+
+
+def width(dtype):
+    """Elements in a pack; 16-bit floats are calculated with in float32."""
+    return PACK * 8 // max(dtype.bitwidth, 32)
 
 
 if simulated():
@@ -38,11 +43,11 @@ if simulated():
         """The function itself: its globals are those of the kernel that calls it."""
         return function
 
-    class Elements:
+    class pointer:
         """The elements at an address, as NumPy scalars."""
 
         def __init__(self, address, dtype):
-            self.address, self.dtype = int(address), np.dtype(dtype.name)
+            self.address, self.kind, self.dtype = int(address), dtype, np.dtype(dtype.name)
 
         def at(self, i, count=1):
             size = self.dtype.itemsize
@@ -56,16 +61,16 @@ if simulated():
         def __setitem__(self, i, value):
             self.at(i)[0] = value
 
-    pointer = Elements
+    def packed(p, i):
+        count, size = width(p.kind), p.dtype.itemsize
+        assert (p.address + int(i) * size) % (count * size) == 0, "a GPU would fault"
+        return p.at(i, count)
 
     def pack(p, i):
-        count = PACK // p.dtype.itemsize
-        assert (p.address + int(i) * p.dtype.itemsize) % PACK == 0, "a GPU would fault"
-        return tuple(p.at(i, count).copy())
+        return tuple(packed(p, i).copy())
 
     def put_pack(p, i, values):
-        assert (p.address + int(i) * p.dtype.itemsize) % PACK == 0, "a GPU would fault"
-        p.at(i, len(values))[:] = values
+        packed(p, i)[:] = values
 
 elif importlib.util.find_spec("numba_cuda") is not None:
     from llvmlite import ir
@@ -89,17 +94,16 @@ elif importlib.util.find_spec("numba_cuda") is not None:
 
     def packed(context, builder, p, i, dtype):
         """Where a pack lies, as a pointer to a vector."""
-        element = context.get_data_type(dtype)
-        vector = ir.VectorType(element, PACK * 8 // dtype.bitwidth)
+        vector = ir.VectorType(context.get_data_type(dtype), width(dtype))
         return builder.bitcast(builder.gep(p, [i]), ir.PointerType(vector)), vector
 
     @intrinsic
     def pack(typingctx, p, i):
-        kind = types.UniTuple(p.dtype, PACK * 8 // p.dtype.bitwidth)
+        kind = types.UniTuple(p.dtype, width(p.dtype))
 
         def codegen(context, builder, signature, args):
             place, vector = packed(context, builder, *args, p.dtype)
-            values = builder.load(place, align=PACK)
+            values = builder.load(place, align=vector.count * p.dtype.bitwidth // 8)
             lanes = [ir.Constant(ir.IntType(32), k) for k in range(vector.count)]
             elements = [builder.extract_element(values, k) for k in lanes]
             return context.make_tuple(builder, kind, elements)
@@ -114,10 +118,10 @@ elif importlib.util.find_spec("numba_cuda") is not None:
             for k in range(vector.count):
                 x = builder.extract_value(args[2], k)
                 filled = builder.insert_element(filled, x, ir.Constant(ir.IntType(32), k))
-            builder.store(filled, place, align=PACK)
+            builder.store(filled, place, align=vector.count * p.dtype.bitwidth // 8)
             return context.get_dummy_value()
 
-        kind = types.UniTuple(p.dtype, PACK * 8 // p.dtype.bitwidth)
+        kind = types.UniTuple(p.dtype, width(p.dtype))
         return types.void(p, types.int64, kind), codegen
 
 else:
@@ -148,37 +152,32 @@ else:
         element = builder.get_mlir_type(dtype)
         at, generic = word(builder.load_var(i)), llvm.PointerType.get()
         place = llvm.getelementptr(generic, builder.load_var(p), [at], [AT_RUN_TIME], element, None)
-        return place, ir.VectorType.get([PACK * 8 // dtype.bitwidth], element)
+        return place, ir.VectorType.get([width(dtype)], element)
 
     def lane(k):
-        kind = ir.IntegerType.get_signless(32)
-        return llvm.mlir_constant(ir.IntegerAttr.get(kind, k))
+        return llvm.mlir_constant(ir.IntegerAttr.get(ir.IntegerType.get_signless(32), k))
 
     @intrinsic
     def pack(typingctx, p, i):
-        count = PACK * 8 // p.dtype.bitwidth
-
         def lower(builder, target, args, kwargs):
             place, vector = packed(builder, *args, p.dtype)
-            values = llvm.load(vector, place, alignment=PACK)
-            lanes = tuple(llvm.extractelement(values, lane(k)) for k in range(count))
+            values = llvm.load(vector, place, alignment=width(p.dtype) * p.dtype.bitwidth // 8)
+            lanes = tuple(llvm.extractelement(values, lane(k)) for k in range(width(p.dtype)))
             builder.store_var(target, lanes)
 
-        return types.UniTuple(p.dtype, count)(p, types.int64), lower
+        return types.UniTuple(p.dtype, width(p.dtype))(p, types.int64), lower
 
     @intrinsic
     def put_pack(typingctx, p, i, values):
-        count = PACK * 8 // p.dtype.bitwidth
-
         def lower(builder, target, args, kwargs):
             place, vector = packed(builder, *args[:2], p.dtype)
             filled = llvm.mlir_undef(vector)
             for k, x in enumerate(builder.load_var(args[2])):
                 filled = llvm.insertelement(filled, x, lane(k))
-            llvm.store(filled, place, alignment=PACK)
+            llvm.store(filled, place, alignment=width(p.dtype) * p.dtype.bitwidth // 8)
             builder.store_var(target, None)
 
-        return types.void(p, types.int64, types.UniTuple(p.dtype, count)), lower
+        return types.void(p, types.int64, types.UniTuple(p.dtype, width(p.dtype))), lower
 
     refresh_registries()  # else only the first file's intrinsics are known to the compiler
 

@@ -8,11 +8,13 @@
 // tensors, chunks and layouts are as in layout.cuh; partials is double (chunks, 2): the sum, and 1
 // where an element is NaN or infinite, else 0.
 
+#include "dtypes.cuh"
 #include "memory.cuh"
 #include "layout.cuh"
 
 // --- formula ---
 using Storage = float;
+using Real = float;
 constexpr int THREADS = 256, FLIGHT = 4;
 // --- end of formula ---
 
@@ -21,21 +23,21 @@ constexpr int64 STRIDE = THREADS * WIDTH;
 
 // ---- sums of one thread ----
 
-template <class Real> struct Squares {
-    Real sum[WIDTH] = {};
+template <class Sum> struct Squares {
+    Sum sum[WIDTH] = {};
     bool finite = true;
 
     // The sums take turns, so that WIDTH elements one after another go where a pack would.
-    __device__ void add_next(Real x)
+    __device__ void add_next(Sum x)
     {
-        const Real next = ::fma(x, x, sum[0]);
+        const Sum next = ::fma(x, x, sum[0]);
 #pragma unroll
         for (int lane = 1; lane < WIDTH; ++lane) sum[lane - 1] = sum[lane];
         sum[WIDTH - 1] = next;
         finite = finite && isfinite(x);
     }
 
-    __device__ Real total()
+    __device__ Sum total()
     {
 #pragma unroll
         for (int half = WIDTH / 2; half > 0; half /= 2)
@@ -44,20 +46,20 @@ template <class Real> struct Squares {
     }
 };
 
-__device__ Storage element(const Storage *at)
+__device__ Real element(const Storage *at)
 {
-    Pack<Storage, 1> one = {};
+    Pack<Real, 1> one = {};
     one.load(at);
     return one.x[0];
 }
 
 // Elements start to end of a dense gradient that is aligned for N elements at start.
-template <int N> __device__ Storage squares_dense(const Storage *g, int64 start, int64 end)
+template <int N> __device__ Real squares_dense(const Storage *g, int64 start, int64 end)
 {
-    Squares<Storage> squares;
+    Squares<Real> squares;
     const int64 packs = (end - start) / WIDTH, tail = start + packs * WIDTH;
     for (int64 first = start + threadIdx.x * WIDTH; first < tail; first += FLIGHT * STRIDE) {
-        Pack<Storage, N> pack[FLIGHT][WIDTH / N] = {};
+        Pack<Real, N> pack[FLIGHT][WIDTH / N] = {};
 #pragma unroll
         for (int k = 0; k < FLIGHT; ++k)
 #pragma unroll
@@ -74,20 +76,20 @@ template <int N> __device__ Storage squares_dense(const Storage *g, int64 start,
     if (threadIdx.x == packs % THREADS)
 #pragma unroll
         for (int lane = 0; lane < WIDTH; ++lane)
-            squares.add_next(tail + lane < end ? element(g + tail + lane) : Storage(0));
+            squares.add_next(tail + lane < end ? element(g + tail + lane) : Real(0));
     return squares.total();
 }
 
 // Elements start to end of any gradient; layout is null for a dense one.
-template <class Real>
-__device__ Squares<Real> squares_by_element(const Storage *g, const int64 *layout, int64 start,
-                                            int64 end)
+template <class Sum>
+__device__ Squares<Sum> squares_by_element(const Storage *g, const int64 *layout, int64 start,
+                                           int64 end)
 {
-    Squares<Real> squares;
+    Squares<Sum> squares;
     for (int64 first = start + threadIdx.x * WIDTH; first < end; first += STRIDE) {
 #pragma unroll 1  // an element's place takes much code
         for (int64 i = first; i < first + WIDTH; ++i) {
-            Storage x = 0;
+            Real x = 0;
             if (i < end) x = element(g + (layout ? Strided<1, 1>(layout, i)(1) : i));
             squares.add_next(x);
         }
@@ -126,11 +128,11 @@ extern "C" __global__ void __launch_bounds__(THREADS)
         const int64 start = chunk.start, end = chunk.end;
         const int64 *layout = chunk.layout < 0 ? nullptr : layouts + chunk.layout;
         const Storage *g = reinterpret_cast<const Storage *>(chunk.row[1]);
-        const Storage own = layout ? squares_by_element<Storage>(g, layout, start, end).total()
-                            : aligned<WIDTH>(g + start) ? squares_dense<WIDTH>(g, start, end)
-                                                        : squares_dense<1>(g, start, end);
+        const Real own = layout ? squares_by_element<Real>(g, layout, start, end).total()
+                         : aligned<WIDTH>(g + start) ? squares_dense<WIDTH>(g, start, end)
+                                                     : squares_dense<1>(g, start, end);
         double sum = block_sum(own), found = 0;
-        // Squares of finite numbers may be infinite in the type of the gradient; those of float32
+        // Squares of finite numbers may be infinite in the type of arithmetic; those of float32
         // fit in float64. All threads see the same sum and come along, or none does.
         if (!isfinite(sum)) {
             Squares<double> exact = squares_by_element<double>(g, layout, start, end);

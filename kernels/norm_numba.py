@@ -17,31 +17,38 @@ from numba import (  # pyright: ignore[reportAttributeAccessIssue]
 
 from gpuopt.kernels.memory_numba import last_stride, load, offset, pointer
 
-BLOCK = 4096  # elements summed in their own type, before float64 takes over
+BLOCK = 4096  # elements summed in the type of arithmetic, before float64 takes over
 GRADIENT = 1  # its place among the arrays of a tensor
 
 # --- formula ---
-storage = float32
+storage, real = float32, float32
+
+
+@njit(inline="always")
+def value(x):
+    return x
+
+
 # --- end of formula ---
 
 
 @njit(fastmath={"contract", "reassoc"}, error_model="numpy")
 def square_sum(at, start, step, count):
-    """In the type of the gradient. Reassociation lets this loop, and only this one, be vectorised;
+    """In the type of arithmetic. Reassociation lets this loop, and only this one, be vectorised;
     NaN and infinity make it NaN or infinite in any order."""
-    total = storage(0)
+    total = real(0)
     for i in range(count):
-        x = load(at, start + i * step, GRADIENT)
+        x = value(load(at, start + i * step, GRADIENT))
         total += x * x
     return total
 
 
 @njit(error_model="numpy")
 def exact(at, start, step, count):
-    """The sum in float64, and how many elements are not finite: for what overflows its own type."""
+    """The sum in float64, and how many elements are not finite: for what overflows that type."""
     total, bad = 0.0, 0.0
     for i in range(count):
-        x = float64(load(at, start + i * step, GRADIENT))
+        x = float64(value(load(at, start + i * step, GRADIENT)))
         total += x * x
         bad += 0.0 if x - x == 0 else 1.0
     return total, bad

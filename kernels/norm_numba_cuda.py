@@ -10,7 +10,6 @@ bits.
 """
 
 from gpuopt.kernels.device_numba_cuda import (
-    PACK,
     cuda,
     device,
     finite,
@@ -27,8 +26,13 @@ GRADIENT = 1  # its place among the arrays of a tensor
 WORD = 8  # bytes of an int64
 
 # --- formula ---
-storage = float32
-SIZE = 4  # bytes of a `storage`
+storage, real = float32, float32
+SIZE, WIDTH = 4, 4  # bytes of a `storage`, elements in a pack
+
+
+@device
+def value(element):
+    return element
 
 
 @device
@@ -38,12 +42,16 @@ def singles(p, i):
 
 @device
 def squares(x):
-    return x[0] * x[0] + x[1] * x[1] + x[2] * x[2] + x[3] * x[3]
+    return square(x[0]) + square(x[1]) + square(x[2]) + square(x[3])
 
 
 # --- end of formula ---
 
-WIDTH = PACK // SIZE  # elements in a pack
+
+@device
+def square(element):
+    x = value(element)
+    return x * x
 
 
 @device
@@ -60,7 +68,7 @@ def place(layout, i):
 @device
 def dense_sum(g, start, end, is_aligned):
     """A thread's share of a dense chunk, pack by pack, and the last elements one by one."""
-    total = storage(0)
+    total = real(0)
     tail = end - (end - start) % WIDTH
     i = start + cuda.threadIdx.x * WIDTH
     while i < tail:
@@ -71,17 +79,16 @@ def dense_sum(g, start, end, is_aligned):
         i += cuda.blockDim.x * WIDTH
     i = tail + cuda.threadIdx.x
     if i < end:
-        total += g[i] * g[i]
+        total += square(g[i])
     return total
 
 
 @device
 def strided_sum(g, layout, start, end):
-    total = storage(0)
+    total = real(0)
     i = start + cuda.threadIdx.x
     while i < end:
-        x = g[place(layout, i)]
-        total += x * x
+        total += square(g[place(layout, i)])
         i += cuda.blockDim.x
     return total
 
@@ -92,7 +99,7 @@ def exact_sum(g, layouts, at, start, end):
     total, bad = float64(0), float64(0)
     i = start + cuda.threadIdx.x
     while i < end:
-        x = float64(g[i if at < 0 else place(pointer(layouts + WORD * at, int64), i)])
+        x = float64(value(g[i if at < 0 else place(pointer(layouts + WORD * at, int64), i)]))
         total += x * x
         if not finite(x):
             bad += 1
@@ -127,7 +134,7 @@ def norm(tensors, chunks, count, layouts, columns, partials):
         at, address = row[columns - 1], row[GRADIENT]
         g = pointer(address, storage)
         if at < 0:
-            share = dense_sum(g, start, end, (address + start * SIZE) % PACK == 0)
+            share = dense_sum(g, start, end, (address + start * SIZE) % (WIDTH * SIZE) == 0)
         else:
             share = strided_sum(g, pointer(layouts + WORD * at, int64), start, end)
         total, found = block_sum(shared, float64(share)), float64(0)

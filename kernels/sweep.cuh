@@ -8,6 +8,7 @@
 // tensors, chunks and layouts are as in layout.cuh; table is real (rows, SCALARS), for a step.
 
 #include "math.cuh"
+#include "dtypes.cuh"
 #include "memory.cuh"
 #include "layout.cuh"
 

@@ -141,6 +141,40 @@ ROWS = {
             (0.933333333333333, 0.911111111111111, []),
         ],
     ),
+    "nadam": (
+        CONSTANT,
+        (0.5, -0.25),
+        # m = 0.25, then 0; mu = 0.25: (0.75 0.5 / 0.75 + 0.25 0.25 / 0.9375) / 0.75, then
+        # -0.25 0.75 / 0.9375 / 0.627964473009227
+        [
+            (
+                0.924444444444444,
+                0.956293379948963,
+                [("NAdam", {"betas": (0.5, 0.75), "eps": 0.25, "momentum_decay": 0.0})],
+            ),
+            # (0.5 0.25 / 0.75 + 0.5 0.5 / 0.5) / 0.75, then -0.5 0.25 / 0.75 / 0.627964473009227
+            (0.911111111111111, 0.937651890698210, []),
+        ],
+    ),
+    "adagrad's eps": (
+        CONSTANT,
+        (0.5, -0.25),
+        # v = 0.25, then 0.3125: roots 0.5 + 0.25 and 0.559016994374947 + 0.25, or of 0.5 and 0.5625
+        [
+            (0.933333333333333, 0.964235032770828, [("Adagrad", {"eps": 0.25})]),
+            (0.929289321881345, 0.962622655214679, []),
+        ],
+    ),
+    "lion": (
+        CONSTANT,
+        (0.5, -0.25),
+        # sign(0.25) + 0.5, then sign(0.0625 - 0.125) + 0.425
+        [
+            (0.85, 0.9075, [("Lion", {"betas": (0.5, 0.75), "weight_decay": 0.5})]),
+            # m = 0.125, then 0.03125: sign(m) + 0.5, then sign(m) + 0.425
+            (0.85, 0.7075, []),
+        ],
+    ),
 }
 CASES = [
     pytest.param(rates, grads, (first, second), rule, options, id=f"{name}-{rule}")
@@ -162,7 +196,7 @@ def test_gpuopt(rates, grads, expected, rule, options):
 
 @pytest.mark.parametrize(("rates", "grads", "expected", "rule", "options"), CASES)
 def test_pytorch(rates, grads, expected, rule, options):
-    if rule == "Momentum" or "eps_inside_sqrt" in options:
+    if rule in ("Momentum", "Lion") or "eps_inside_sqrt" in options:
         return  # a form that PyTorch does not have
     torch = optional("torch")
     p = torch.ones(1, dtype=torch.float64, requires_grad=True)

@@ -2,11 +2,13 @@
 
 import copy
 import pickle
+import sys
 
 import numpy as np
 import pytest
 
 import gpuopt
+from gpuopt.backends import bfloat16
 from tests.optional import optional
 
 
@@ -59,13 +61,23 @@ def test_a_lent_parameter_is_updated_where_it_lies():
     np.testing.assert_array_equal(p, -1)
 
 
-def test_float16_tensors_run_on_numpy_as_arrays_do():
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_tensors_of_16_bit_floats_are_updated_where_they_lie(name):
     torch = optional("torch")
-    p = torch.ones(5, dtype=torch.float16)
-    with pytest.warns(UserWarning, match="using the numpy backend"):
-        opt = gpuopt.SGD(p, lr=0.5)
-    opt.step(torch.ones(5, dtype=torch.float16))
-    assert p.tolist() == [0.5] * 5
+    whole = torch.ones(5, 6, dtype=getattr(torch, name))
+    p = whole.T[::2].requires_grad_()
+    opt = gpuopt.SGD(p, lr=0.5)
+    opt.step(torch.ones_like(p))
+    assert opt.backend == "numba"
+    assert whole.tolist() == [[0.5, 1.0] * 3] * 5
+
+
+def test_bfloat16_tensors_need_ml_dtypes(monkeypatch):
+    torch = optional("torch")
+    bfloat16.bfloat16.cache_clear()
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    with pytest.raises(TypeError, match=r"params\[0\].*: .*need ml_dtypes: pip install ml_dtypes"):
+        gpuopt.SGD(torch.ones(5, dtype=torch.bfloat16), lr=0.5)
 
 
 def test_a_tensor_without_memory_is_named():

@@ -60,10 +60,9 @@ def on_device(array: Any) -> bool:
 
 
 def pick(arrays: Sequence[Any], name: str | None) -> Backend:
-    """The backend for `arrays`: the one named, or else the first that can run and takes them.
+    """The backend for `arrays`: the one named, or else the first that can run.
 
-    Taking another than the first, because that one is missing or does not know the dtype, is said
-    once through `warnings`.
+    Taking another than the first, because that one cannot, is said once through `warnings`.
     """
     if name is not None:
         return load(name)
@@ -75,7 +74,7 @@ def pick(arrays: Sequence[Any], name: str | None) -> Backend:
     candidates = GPU if places == {True} else CPU
     reasons: list[str] = []
     for candidate in candidates:
-        reason = unavailable(candidate) or _unknown_dtype(load(candidate), arrays)
+        reason = unavailable(candidate)
         if reason is None:
             if reasons:
                 message = f"using the {candidate} backend: {reasons[0]}"
@@ -91,13 +90,3 @@ def _level_outside() -> int:
     while frame.f_back and frame.f_globals.get("__name__", "").startswith("gpuopt."):
         frame, level = frame.f_back, level + 1
     return level
-
-
-def _unknown_dtype(backend: Backend, arrays: Sequence[Any]) -> str | None:
-    """Why `backend` does not take a floating-point dtype among `arrays` that another may take."""
-    for array in arrays:
-        dtype = getattr(array, "dtype", None)
-        is_float16 = str(dtype) in ("float16", "torch.float16")
-        if is_float16 and np.dtype(np.float16) not in backend.dtypes:
-            return f"the {backend.name} backend does not take float16 parameters"
-    return None

@@ -1,19 +1,20 @@
 """The protocol of a backend: views of arrays, state, and a launch for one signature."""
 
+import functools
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
+from gpuopt.backends.control import Control
 from gpuopt.backends.memory import Intervals, Memory
 from gpuopt.rules.base import Rule
 
-if TYPE_CHECKING:
-    from gpuopt.options import Options
-
-FLOATS = tuple(np.dtype(x) for x in ("float16", "float32", "float64", "complex64", "complex128"))
+# By name: NumPy's bfloat16 belongs to ml_dtypes, which need not be there.
+DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
 
 class BackendError(RuntimeError):
@@ -39,11 +40,18 @@ class Work:
     rows: Sequence[int]  # for each tensor, its row in the table of scalars
     at: Sequence[int]  # for each tensor, its position among the gradients given to `follow`
     written: Intervals  # every byte that the optimizer's step may write
+    alone: bool = False  # whether the step has no other gradient
 
     @property
     def zeroes(self) -> bool:
         """Whether the sweep writes zeros over the gradients."""
         return "g" in self.rule.outputs
+
+    @property
+    def pinned(self) -> bool:
+        """Whether gradients must stay where they are: two that are zeroed could come to share
+        memory, and only a new plan looks at that."""
+        return self.zeroes and not self.alone
 
 
 class Launch(ABC):
@@ -80,8 +88,7 @@ class Launch(ABC):
             memory, old = self.backend.memory(view), self.grads[k]
             if memory != old:
                 same_layout = memory._replace(address=old.address) == old
-                # Gradients that are to be zeroed must not share memory: a new plan looks at that.
-                if not same_layout or self.work.zeroes or self.work.written.touch(memory):
+                if not same_layout or self.work.pinned or self.work.written.touch(memory):
                     return False
             moved.append((k, view, memory))
         self.held = [view for _, view, _ in moved]
@@ -89,6 +96,22 @@ class Launch(ABC):
             self.grads[k] = memory
             self.move(k, view, memory)
         return True
+
+    @functools.cached_property
+    def reach(self) -> np.ndarray:
+        """For each tensor: the position of its gradient; the first byte and one past the last that
+        this touches, counted from its address; and what that is a multiple of."""
+        rows = [
+            (at, m.bounds[0] - m.address, m.bounds[1] - m.address, m.dtype.alignment)
+            for at, m in zip(self.work.at, self.grads, strict=True)
+        ]
+        return np.array(rows, np.int64).reshape(-1, 4).T
+
+    def relocate(self, addresses: np.ndarray) -> bool:
+        """Take this step's gradients, which lie at `addresses` (one per parameter of the optimizer)
+        and otherwise as those that the launch was made for: the caller knows. An optimizer calls
+        either this or `follow`. False: a new launch is needed, or an error."""
+        return False
 
     @abstractmethod
     def move(self, k: int, view: Any, memory: Memory) -> None:
@@ -104,7 +127,7 @@ class Backend(ABC):
 
     name: str
     on_gpu = False
-    dtypes: tuple[np.dtype, ...] = FLOATS
+    takes_streams = False  # whether it can launch on a stream of another library
 
     @abstractmethod
     def view(self, array: Any, what: str, written: bool = False) -> Any:
@@ -142,7 +165,7 @@ class Backend(ABC):
     def launch(self, work: Work) -> Launch:
         """A launch that sweeps over `work`."""
 
-    def control(self, launches: Sequence[Any]) -> "Control | None":
+    def control(self, launches: Sequence[Any]) -> Control | None:
         """What carries these launches through a step on a GPU; None on the CPU."""
         return None
 
@@ -150,53 +173,10 @@ class Backend(ABC):
         """The current stream of one of these GPUs that is being captured in a graph, or None."""
         return None
 
+    def on_stream(self, device: int, address: int) -> AbstractContextManager[Any]:
+        """Launch on a device's stream of another library, which is at `address`."""
+        raise NotImplementedError
+
     def scalar(self, value: Any, what: str) -> Any:
         """A number that lies on a GPU, as this backend's array of one element; None for others."""
         return None
-
-
-class Control(ABC):
-    """The numbers of a step that live on a GPU: norm, skipping, step counts, scalars.
-
-    in_charge: whether the host can only guess how many steps were taken, because some may have been
-    skipped or replayed. captured: whether a graph holds one of the steps.
-    """
-
-    in_charge: bool
-    captured: bool
-
-    @abstractmethod
-    def needed(self, options: "Options") -> bool:
-        """Whether a step with these options must be `run` here, not launch by launch."""
-
-    @abstractmethod
-    def run(self, inputs: "Sequence[Inputs]", options: "Options") -> None:
-        """Run a whole step: norm, decision, scalars and sweeps. Waits for nothing."""
-
-    @abstractmethod
-    def keep(self, grads: Sequence[Any]) -> None:
-        """Keep these gradients alive: a graph reads them."""
-
-    @abstractmethod
-    def push(self, inputs: "Sequence[Inputs]") -> None:
-        """Have steps that were captured use these hyper-parameters when they are replayed."""
-
-    @abstractmethod
-    def times(self) -> list[np.ndarray]:
-        """For each launch, the step count of every row. Waits for the device."""
-
-    @abstractmethod
-    def settled(self) -> None:
-        """The host has taken over the counts that `times` gave."""
-
-    @abstractmethod
-    def grad_norm(self) -> float:
-        """The norm that the last step found. Waits for the device."""
-
-
-class Inputs(NamedTuple):
-    """What the host tells a GPU about the rows of a launch: knobs (rows, knobs) in float64, the
-    learning rate and the rule's hyper-parameters, and times (rows,), the step counts so far."""
-
-    knobs: np.ndarray
-    times: np.ndarray

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from gpuopt.backends.base import Work
+from gpuopt.backends.bfloat16 import bfloat16, is_torch_bfloat16, torch_bits
 from gpuopt.backends.cupy_device import attributes, check_device, cupy
 from gpuopt.backends.cupy_kernels import kernel
 from gpuopt.backends.cupy_upload import Upload
@@ -32,6 +33,7 @@ CUDA_MEMORY = (2, 13)  # DLPack's kDLCUDA and kDLCUDAManaged
 
 class CupyBackend(DeviceBackend):
     name = "cupy"
+    takes_streams = True
 
     def __init__(self) -> None:
         check_device()
@@ -69,6 +71,11 @@ class CupyBackend(DeviceBackend):
 
     def on(self, device: int) -> Any:
         return cupy.cuda.Device(device)
+
+    @contextmanager
+    def on_stream(self, device: int, address: int) -> Iterator[None]:
+        with self.on(device), cupy.cuda.ExternalStream(address, device):
+            yield
 
     def multiprocessors(self, device: int) -> int:
         return attributes(device)["MultiProcessorCount"]
@@ -139,6 +146,8 @@ def as_cupy(array: Any, what: str, written: bool) -> Any:
     try:
         if hasattr(array, "__dlpack_device__"):
             if array.__dlpack_device__()[0] in CUDA_MEMORY:
+                if is_torch_bfloat16(array):
+                    return cupy.from_dlpack(torch_bits(array)).view(bfloat16())
                 return cupy.from_dlpack(array)
         elif hasattr(array, "__cuda_array_interface__"):
             if written and array.__cuda_array_interface__["data"][1]:

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from gpuopt.backends.base import Backend
+from gpuopt.backends.base import DTYPES, Backend
 from gpuopt.backends.memory import Memory
 from gpuopt.kernels.launch import BLOCKS_PER_MULTIPROCESSOR
 from gpuopt.lowering.program import LoweringError, Program
@@ -36,13 +36,12 @@ class DeviceBackend(Backend):
 
     on_gpu = True
     fixed_types: tuple[type, ...] = ()  # arrays whose memory is the same for as long as they live
-    dtypes = tuple(np.dtype(x) for x in ("float32", "float64", "complex64", "complex128"))
 
     def check(self, memory: Memory, what: str) -> None:
         """Raise if a kernel cannot step what lies so; `what` names it."""
         dtype = memory.dtype
-        if dtype not in self.dtypes:
-            names = ", ".join(d.name for d in self.dtypes)
+        if dtype.name not in DTYPES or not dtype.isnative:
+            names = ", ".join(DTYPES)
             raise TypeError(f"{what} has dtype {dtype}; the {self.name} backend takes {names}")
         if any(place % dtype.alignment for place in (memory.address, *memory.strides)):
             raise ValueError(
@@ -132,9 +131,9 @@ class DeviceBackend(Backend):
             return None
         view = self.view(value, what)
         memory = self.memory(view)
-        if memory.size != 1 or memory.dtype.kind != "f":
+        if memory.size != 1 or memory.dtype.name not in ("float32", "float64"):
             raise ValueError(
-                f"{what} must be a number, or an array of one real element, "
+                f"{what} must be a number, or an array of one float32 or float64 element, "
                 f"got shape {memory.shape} and dtype {memory.dtype}"
             )
         return view

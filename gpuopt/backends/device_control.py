@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gpuopt.backends.base import Control, Inputs
+from gpuopt.backends.control import Control, Inputs
 from gpuopt.backends.device import DeviceBackend
 from gpuopt.backends.device_launch import DeviceLaunch
 from gpuopt.backends.device_numbers import Partials, Rows
@@ -72,10 +72,11 @@ class DeviceControl(Control):
                 launch.sweep()
             launch.held = []
         self.marks = [] if stream is not None else self.mark_all()
-        self.in_charge |= options.skip_nonfinite
+        carries = any(rows.carries for rows in self.rows)
+        self.in_charge |= options.may_skip or carries
         if stream is not None:
             self.stream, self.captured, self.in_charge = stream, True, True
-            self.kept += [options.scale_array, *scalers.values()]
+            self.kept += [options.scale_array, options.found_inf_array, *scalers.values()]
 
     def mark_all(self) -> list[Any]:
         marks = []
@@ -88,22 +89,22 @@ class DeviceControl(Control):
         """Raise what there is to raise, before anything is launched."""
         if self.refusal is not None:
             raise self.refusal
-        scale, scaler = options.scale_array, options.scaler
+        scaler = options.scaler
         if scaler is not None and scaler.devices and scaler.devices != set(self.devices):
             raise ValueError(
                 f"this LossScaler has its scale on devices {sorted(scaler.devices)}, but the "
                 f"gradients lie on {self.devices}; use one for each set of devices"
             )
-        if (
-            scale is not None
-            and self.devices
-            and {self.backend.memory(scale).device} != set(self.devices)
+        for name, array, instead in (
+            ("loss_scale", options.scale_array, "pass a number or a LossScaler, or copy it there"),
+            ("found_inf", options.found_inf_array, "use one optimizer for each device"),
         ):
-            where = " and ".join(map(str, self.devices))
-            raise ValueError(
-                f"loss_scale lies on device {self.backend.memory(scale).device}, the parameters on "
-                f"{where}; pass a number or a LossScaler, or copy it there"
-            )
+            on = set() if array is None else {self.backend.memory(array).device}
+            if on and self.devices and on != set(self.devices):
+                where = " and ".join(map(str, self.devices))
+                raise ValueError(
+                    f"{name} lies on device {on.pop()}, the parameters on {where}; {instead}"
+                )
         moved = any(launch.moved for launch in self.launches)
         if self.captured and moved:
             raise RuntimeError(
@@ -140,11 +141,8 @@ class DeviceControl(Control):
         """Launch what works out the scalars of launch k, and counts its steps."""
         launch, rows, device = self.launches[k], self.rows[k], self.launches[k].device
         last = launch is [x for x in self.launches if x.device == device][-1]
-        scale_at, is_double, scaler_at = 0, False, 0
+        scaler_at = 0
         growth = backoff = interval = 1.0
-        if options.scale_array is not None:
-            memory = self.backend.memory(options.scale_array)
-            scale_at, is_double = memory.address, memory.dtype.itemsize == 8
         if options.scaler is not None:
             scaler = options.scaler
             scaler_at = self.backend.memory(scale_and_streak).address
@@ -162,8 +160,8 @@ class DeviceControl(Control):
                 np.float64(np.inf if options.max_norm is None else options.max_norm),
                 np.float64(options.max_value),
                 np.float64(options.scale or 1.0),
-                np.int64(scale_at),
-                np.int64(is_double),
+                *self.place(options.scale_array),
+                *self.place(options.found_inf_array),
                 np.int64(options.skip_nonfinite),
                 np.int64(scaler_at),
                 np.float64(growth),
@@ -173,6 +171,13 @@ class DeviceControl(Control):
                 self.results[device],
             ),
         )
+
+    def place(self, number: Any) -> tuple[np.int64, np.int64]:
+        """The address of a number on a device, or 0 for None; and whether it is a float64."""
+        if number is None:
+            return np.int64(0), np.int64(False)
+        memory = self.backend.memory(number)
+        return np.int64(memory.address), np.int64(memory.dtype.itemsize == 8)
 
     def push(self, inputs: Sequence[Inputs]) -> None:
         for k, launch in enumerate(self.launches):

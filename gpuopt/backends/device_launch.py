@@ -10,7 +10,7 @@ import numpy as np
 from gpuopt.backends.base import Launch, Work
 from gpuopt.backends.device import DeviceBackend, Kernel
 from gpuopt.backends.memory import Memory
-from gpuopt.backends.tables import chunks_of, tables
+from gpuopt.backends.tables import chunks_of, relocated, tables
 from gpuopt.kernels.launch import chunk_length, grid
 from gpuopt.lowering.trace import trace
 from gpuopt.rules.whole import WholeStep
@@ -92,6 +92,10 @@ class DeviceLaunch(Launch):
         followed = super().follow(grads)
         self.same.note(grads if followed else ())
         return followed
+
+    def relocate(self, addresses: np.ndarray) -> bool:
+        self.compared = False
+        return relocated(self, addresses)
 
     def move(self, k: int, view: Any, memory: Memory) -> None:
         self.tensors[k, 1] = memory.address

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt.backends.base import Inputs
+from gpuopt.backends.control import Inputs
 from gpuopt.backends.device import DeviceBackend
 from gpuopt.backends.device_launch import DeviceLaunch
 from gpuopt.lowering.scalars import trace_scalars
@@ -19,7 +19,8 @@ class Rows:
         program = trace_scalars(launch.work.rule)
         self.kernel = backend.control_kernel(program, launch.real.name)
         self.knobs = backend.upload((launch.rows, len(program.knobs)), np.float64)
-        self.times = backend.upload((launch.rows,), np.float64)
+        self.carries = bool(program.carried)
+        self.times = backend.upload((launch.rows, 1 + len(program.carried)), np.float64)
         self.sent: Inputs | None = None
 
     @property

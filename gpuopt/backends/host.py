@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt.backends.base import Backend, Launch
+from gpuopt.backends.base import DTYPES, Backend, Launch
+from gpuopt.backends.bfloat16 import bfloat16, is_torch_bfloat16, torch_bits
 from gpuopt.backends.memory import Memory
 
 NUMPY = tuple(map(int, np.__version__.split(".")[:2]))
@@ -26,7 +27,10 @@ def as_numpy(array: Any, what: str) -> np.ndarray:
         try:
             torch = sys.modules.get("torch")
             if torch is not None and isinstance(array, torch.Tensor):
-                return array.detach().numpy()  # as bare memory, also where it asks for gradients
+                array = array.detach()  # as bare memory, also where it asks for gradients
+                if is_torch_bfloat16(array):
+                    return torch_bits(array).numpy().view(bfloat16())
+                return array.numpy()
             return np.from_dlpack(array, **NO_COPY)
         except (RuntimeError, BufferError, TypeError, ValueError, AttributeError) as error:
             raise TypeError(
@@ -66,11 +70,10 @@ class HostBackend(Backend):
 
     def view(self, array: Any, what: str, written: bool = False) -> np.ndarray:
         view = as_numpy(array, what)
-        if view.dtype not in self.dtypes or not view.dtype.isnative:
-            names = ", ".join(d.name for d in self.dtypes)
+        if view.dtype.name not in DTYPES or not view.dtype.isnative:
             raise TypeError(
                 f"{what} has dtype {view.dtype.name}{'' if view.dtype.isnative else ' (swapped)'}; "
-                f"the {self.name} backend takes {names}"
+                f"the {self.name} backend takes {', '.join(DTYPES)}"
             )
         if not view.flags.aligned:
             raise ValueError(

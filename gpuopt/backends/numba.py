@@ -21,9 +21,9 @@ from gpuopt.backends.base import BackendError, Launch, Work
 from gpuopt.backends.cache import import_source
 from gpuopt.backends.host import HostBackend, HostLaunch
 from gpuopt.backends.memory import Memory
-from gpuopt.backends.tables import chunks_of, shares, tables
+from gpuopt.backends.tables import chunks_of, relocated, shares, tables
+from gpuopt.lowering import python as printer
 from gpuopt.lowering.program import Program
-from gpuopt.lowering.python import module, print_into
 from gpuopt.lowering.trace import trace
 from gpuopt.rules.base import Rule
 
@@ -37,9 +37,10 @@ SPINS = "1000"  # of a thread before it sleeps: some 20 us; docs/decisions.md
 
 class NumbaBackend(HostBackend):
     name = "numba"
-    dtypes = tuple(np.dtype(x) for x in ("float32", "float64", "complex64", "complex128"))
 
-    def __init__(self) -> None:
+    def __init__(self, threads: int | None = None) -> None:
+        """`threads`: how many to use at most; None: as many as Numba has."""
+        self.threads = min(config.NUMBA_NUM_THREADS, threads or 2**31)  # pyright: ignore
         if config.DISABLE_JIT:  # pyright: ignore
             raise BackendError("Numba compiles nothing here: NUMBA_DISABLE_JIT is set")
 
@@ -53,13 +54,14 @@ class NumbaBackend(HostBackend):
 @functools.cache
 def sweep_of(program: Program, real: str, storage: tuple[str, ...]) -> Any:
     """The compiled sweep of a formula."""
-    return import_source(program.rule, module(program, real, storage, "sweep_numba")).sweep
+    text = printer.module(program, real, storage, "sweep_numba")
+    return import_source(program.rule, text).sweep
 
 
 @functools.cache
 def norm_of(storage: str) -> Any:
     """The compiled sum of squares of gradients of a type."""
-    return import_source("norm", print_into("norm_numba", f"storage = {storage}\n")).norm
+    return import_source("norm", printer.norm(storage)).norm
 
 
 @functools.cache
@@ -101,7 +103,7 @@ class NumbaLaunch(HostLaunch):
         memories = [[backend.memory(a) for a in arrays] for arrays in work.tensors]
         self.tensors, self.layouts, sizes = tables(memories, work.rows)
         safe = start_threads()
-        threads = min(config.NUMBA_NUM_THREADS, int(sizes.sum()) // LEAST)  # pyright: ignore
+        threads = min(backend.threads, int(sizes.sum()) // LEAST)
         self.chunks, self.bounds = shares(sizes, max(threads, 1), UNIT)
         storage = tuple(m.as_real.dtype.name for m in memories[0])
         self.sweep = sweep_of(trace(work.rule), self.real.name, storage)
@@ -130,9 +132,8 @@ class NumbaLaunch(HostLaunch):
             ],
             np.int64,
         )
-        # Gradients that are to be zeroed must not move at all: see Launch.follow.
         everywhere = np.array([[0, 2**63 - 1]], np.int64)
-        self.forbidden = everywhere if self.work.zeroes else self.work.written.table
+        self.forbidden = everywhere if self.work.pinned else self.work.written.table
         self.looks = np.array([word for look in looks for word in look], np.int64)
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
@@ -157,6 +158,9 @@ class NumbaLaunch(HostLaunch):
         with self.turn:
             norm(self.tensors, chunks, bounds, self.layouts, sums)
         return sums
+
+    def relocate(self, addresses: np.ndarray) -> bool:
+        return relocated(self, addresses)
 
     def move(self, k: int, view: np.ndarray, memory: Memory) -> None:
         self.tensors[k, 1] = memory.address

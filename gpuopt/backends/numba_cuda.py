@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from gpuopt.backends import numba_cuda_memory as gpu
-from gpuopt.backends.base import Work
+from gpuopt.backends.base import Work, arithmetic
 from gpuopt.backends.device import DeviceBackend, Kernel
 from gpuopt.backends.device_control import DeviceControl
 from gpuopt.backends.device_launch import DeviceLaunch
@@ -123,10 +123,11 @@ class NumbaCudaBackend(DeviceBackend):
         """Copy elements that do not lie in the same order, by a sweep of its own."""
         rows, layouts, sizes = tables([[target, source]], [0])
         chunks = chunks_of(sizes, LONGEST)
-        real = target.as_real.dtype.name
+        stored = target.as_real.dtype
         given = [self.to_device(x) for x in (rows, chunks, layouts)]
         args = (given[0], given[1], np.int64(len(chunks)), given[2], np.int64(0))
-        self.sweep_kernel(COPY, real, (real, real))(len(chunks), args)
+        kernel = self.sweep_kernel(COPY, arithmetic(stored).name, (stored.name, stored.name))
+        kernel(len(chunks), args)
 
     def launch(self, work: Work) -> DeviceLaunch:
         return DeviceLaunch(self, work)

@@ -16,7 +16,7 @@ BLOCK = 4 if SIMULATED else launch.BLOCK  # simulated threads are the operating 
 NO_WORK: dict[str, tuple[int | float, ...]] = {  # arguments with which a kernel does nothing
     "sweep": (0,) * 5,
     "norm": (0,) * 6,
-    "control": (*(0,) * 6, *(1.0,) * 3, *(0,) * 4, *(1.0,) * 3, 0, 0),
+    "control": (*(0,) * 6, *(1.0,) * 3, *(0,) * 6, *(1.0,) * 3, 0, 0),
 }
 norm_text = functools.cache(printer.norm)
 

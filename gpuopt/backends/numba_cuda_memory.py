@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from gpuopt.backends.bfloat16 import bfloat16, is_torch_bfloat16, torch_bits
 from gpuopt.backends.memory import Memory, common_layout
 from gpuopt.backends.numba_cuda_device import SIMULATED, cuda
 
@@ -37,13 +38,22 @@ class View:
 
 
 def described(array: Any) -> Any:
-    """What describes an array's memory, as `__cuda_array_interface__` does; None for others."""
-    return interface_of(array.detach() if hasattr(array, "detach") else array)  # a torch tensor
+    """What describes an array's memory, as `__cuda_array_interface__` does, with its NumPy dtype
+    as "dtype"; None for others."""
+    if is_torch_bfloat16(array):
+        interface, dtype = interface_of(torch_bits(array)), bfloat16()
+    else:
+        interface = interface_of(array.detach() if hasattr(array, "detach") else array)
+        dtype = getattr(array, "dtype", None)
+    if interface is None:
+        return None
+    known = isinstance(dtype, np.dtype)  # of bfloat16, an interface tells only the size
+    return {**interface, "dtype": dtype if known else np.dtype(interface["typestr"])}
 
 
 def memory_of(interface: dict[str, Any], device: int) -> Memory:
-    """What a `__cuda_array_interface__` says. Strides of None mean C order."""
-    dtype, shape = np.dtype(interface["typestr"]), tuple(interface["shape"])
+    """What `described` says. Strides of None mean C order."""
+    dtype, shape = interface["dtype"], tuple(interface["shape"])
     strides = interface.get("strides")
     strides = c_strides(shape, dtype.itemsize) if strides is None else tuple(strides)
     return Memory(interface["data"][0], shape, strides, dtype, device)
@@ -152,8 +162,14 @@ def new(shape: tuple[int, ...], dtype: np.dtype) -> View:
 
 
 def new_like(memory: Memory, dtype: np.dtype) -> Any:
-    """A new array of Numba's, not filled, on the current device, in the order of `memory`."""
-    return cuda.device_array(memory.shape, dtype, strides=dense_strides(memory, dtype.itemsize))
+    """A new array, not filled, on the current device, in the order of `memory`: Numba's own, or a
+    view of one of uint16 for bfloat16, which Numba does not know."""
+    strides = dense_strides(memory, dtype.itemsize)
+    if dtype.name != "bfloat16":
+        return cuda.device_array(memory.shape, dtype, strides=strides)
+    bits = cuda.device_array(memory.shape, np.uint16, strides=strides)
+    address = interface_of(bits)["data"][0]
+    return View(Memory(address, memory.shape, strides, dtype, current()), bits)
 
 
 def arranged(values: Any, memory: Memory) -> np.ndarray:

@@ -39,7 +39,7 @@ class NumpyLaunch(HostLaunch):
         super().__init__(backend, work)
         self.rule = work.rule
         self.tensors: list[list[Any]] = [[as_real(a) for a in arrays] for arrays in work.tensors]
-        self.names = tuple(work.rule.scalars(lr=1e-3, t=1))
+        self.names = tuple(work.rule.scalars(1e-3, 1, **work.rule.carried))
         self.try_formula()
 
     def try_formula(self) -> None:
@@ -89,15 +89,22 @@ class NumpyLaunch(HostLaunch):
 
 
 def blocks_of(array: np.ndarray) -> Iterator[np.ndarray]:
-    """An array in blocks, in the order in which it lies."""
-    flags = ["external_loop", "buffered", "zerosize_ok"]
-    return iter(np.nditer(array, flags=flags, order="K", buffersize=BLOCK))  # type: ignore[arg-type]
+    """An array in blocks of the type of arithmetic, in the order in which it lies."""
+    return iter(
+        np.nditer(
+            array,
+            flags=["external_loop", "buffered", "zerosize_ok"],
+            op_dtypes=[arithmetic(array.dtype)],
+            order="K",
+            buffersize=BLOCK,
+        )  # type: ignore[arg-type]
+    )
 
 
 def sum_of_squares(block: np.ndarray) -> tuple[float, float]:
-    """In the block's own precision where that is enough, and how many are not finite."""
+    """In the block's own type where that is enough, and how many are not finite."""
     with np.errstate(all="ignore"):
-        total = float(np.square(block, dtype=arithmetic(block.dtype)).sum())
+        total = float(np.square(block).sum())
         if np.isfinite(total):
             return total, 0.0
         exact = np.square(block, dtype=np.float64).sum()

@@ -5,7 +5,7 @@ elements. The columns are written down in kernels/sweep_numba.py and kernels/lay
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,6 +33,21 @@ def tables(tensors: Sequence[Sequence[Memory]], rows: Sequence[int]) -> Tables:
             layouts += [step for steps in layout.strides for step in steps]
     sizes = np.array([memories[0].as_real.size for memories in tensors], np.int64)
     return Tables(table, np.array(layouts, np.int64), sizes)
+
+
+def relocated(launch: Any, addresses: np.ndarray) -> bool:
+    """Write the gradients' addresses, by position among all parameters, to a launch's table; False,
+    and nothing written, if one is not aligned or reaches into memory that the step writes."""
+    at, first, last, alignment = launch.reach
+    new, old = addresses[at], launch.tensors[:, 1]
+    if np.array_equal(new, old):
+        return True
+    if launch.work.zeroes:  # gradients that are to be zeroed must not move: see Launch.follow
+        return False
+    if (new % alignment).any() or launch.work.written.touch_any(new + first, new + last):
+        return False
+    old[:] = new
+    return True
 
 
 def cut(sizes: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -1,9 +1,7 @@
 """Printing a traced formula as C++ for CUDA, in place of the one in kernels/sweep.cuh."""
 
-import numpy as np
-
 from gpuopt.kernels.launch import flight
-from gpuopt.lowering.cuda_text import TYPES, expression, operand, print_into
+from gpuopt.lowering.cuda_text import SIZES, TYPES, expression, operand, print_into
 from gpuopt.lowering.program import Program
 
 
@@ -25,8 +23,8 @@ def norm_module(storage: str, threads: int) -> str:
 
 def formula(program: Program, real: str, storage: tuple[str, ...], threads: int) -> str:
     """The part that a sweep is made for; kernels/sweep.cuh shows it for plain gradient descent."""
-    width = 16 // np.dtype(real).itemsize  # as in the sweep
-    packs = flight(width * sum(np.dtype(s).itemsize for s in storage))
+    width = 16 // SIZES[real]  # as in the sweep
+    packs = flight(width * sum(SIZES[s] for s in storage))
     lines = [
         f"using real = {TYPES[real]};",
         f"constexpr int THREADS = {threads}, FLIGHT = {packs};",
@@ -45,6 +43,7 @@ def norm_formula(storage: str, threads: int) -> str:
     """The part that a norm is made for; kernels/norm.cuh shows it for float32."""
     return (
         f"using Storage = {TYPES[storage]};\n"
+        f"using Real = {'double' if storage == 'float64' else 'float'};\n"
         f"constexpr int THREADS = {threads}, FLIGHT = {flight(16)};\n"
     )
 

@@ -7,7 +7,8 @@ from importlib import resources
 
 BEGIN, END = "// --- formula ---\n", "// --- end of formula ---\n"
 
-TYPES = {"float32": "float", "float64": "double"}
+TYPES = {"float16": "float16", "bfloat16": "bfloat16", "float32": "float", "float64": "double"}
+SIZES = {"float16": 2, "bfloat16": 2, "float32": 4, "float64": 8}  # bytes
 
 TEMPLATES = {
     "negative": "-{0}",

@@ -8,6 +8,7 @@ from importlib import resources
 from gpuopt.lowering.program import Program, Statement
 
 BEGIN, END = "# --- formula ---\n", "# --- end of formula ---\n"
+HALVES = ("float16", "bfloat16")  # stored as uint16, and converted on load and on store
 
 TEMPLATES = {
     "negative": "-{0}",
@@ -45,30 +46,51 @@ def _read(kernel: str) -> str:
 
 def _included(line: re.Match[str]) -> str:
     """The code of a file that the kernel imports from, without its docstring."""
-    return _read(line.group(1)).split('"""\n', 1)[1]
+    return without_docstring(line.group(1))
+
+
+def without_docstring(kernel: str) -> str:
+    return _read(kernel).split('"""\n', 1)[1]
+
+
+def conversions(storage: Iterable[str]) -> list[str]:
+    """The functions between 16-bit floats and float32, if a type in `storage` needs them."""
+    return [without_docstring("dtypes_numba")] if set(storage) & set(HALVES) else []
+
+
+def stored_as(storage: str) -> str:
+    """The type of an array's elements, as Numba names it."""
+    return "uint16" if storage in HALVES else storage
+
+
+def widened(storage: str, element: str) -> str:
+    """An element that was loaded, as a number to calculate with."""
+    return f"widen_{storage}({element})" if storage in HALVES else element
+
+
+def narrowed(storage: str, value: str) -> str:
+    """A number as the element to store."""
+    return f"narrow_{storage}({value})" if storage in HALVES else value
 
 
 def formula(program: Program, real: str, storage: tuple[str, ...]) -> str:
     """The functions that a sweep is made of; kernels/sweep_numba.py shows them for plain SGD."""
     count = range(len(program.arrays))
-    stores = [k for k in count if program.writes[k]]
     mark = "@njit(inline='always')"
     lines = [
+        *conversions(storage),
         f"real = {real}",
         *shared(program, storage, mark),
         mark,
         "def visit(a, i, s):",
-        f"    new = update({', '.join(f'load(a[{k}], i, {k})' for k in count)}, s)",
-        *[f"    store(a[{k}], i, new[{j}], {k})" for j, k in enumerate(stores)],
+        *visited(program, storage, ["i"] * len(count)),
         "",
         "",
         mark,
         "def visit_strided(a, origin, step, j, s):",
     ]
-    at = [f"origin[{k}] + j * step[{k}]" for k in count]
     lines += [
-        f"    new = update({', '.join(f'load(a[{k}], {at[k]}, {k})' for k in count)}, s)",
-        *[f"    store(a[{k}], {at[k]}, new[{j}], {k})" for j, k in enumerate(stores)],
+        *visited(program, storage, [f"origin[{k}] + j * step[{k}]" for k in count]),
         "",
         "",
         mark,
@@ -80,12 +102,40 @@ def formula(program: Program, real: str, storage: tuple[str, ...]) -> str:
     return "\n".join(lines)
 
 
+def visited(program: Program, storage: tuple[str, ...], at: list[str]) -> list[str]:
+    """Loading the element at a place of each array, updating, and storing."""
+    loads = [widened(kind, f"load(a[{k}], {at[k]}, {k})") for k, kind in enumerate(storage)]
+    stores = [k for k in range(len(storage)) if program.writes[k]]
+    new = [narrowed(storage[k], f"new[{j}]") for j, k in enumerate(stores)]
+    return [
+        f"    new = update({', '.join(loads)}, s)",
+        *[f"    store(a[{k}], {at[k]}, {x}, {k})" for k, x in zip(stores, new, strict=True)],
+    ]
+
+
+def norm(storage: str) -> str:
+    """A whole Python module: the text of kernels/norm_numba.py for gradients of a type."""
+    lines = [
+        *conversions([storage]),
+        f"storage, real = {stored_as(storage)}, {'float32' if storage in HALVES else storage}",
+        "",
+        "",
+        "@njit(inline='always')",
+        "def value(x):",
+        f"    return {widened(storage, 'x')}",
+        "",
+        "",
+    ]
+    return print_into("norm_numba", "\n".join(lines))
+
+
 def shared(
     program: Program, storage: tuple[str, ...], mark: str, templates: dict[str, str] = TEMPLATES
 ) -> list[str]:
     """The functions that every sweep has, each below `mark`, its decorator."""
     body = [f"    {x.name} = {expression(x, templates)}" for x in program.statements]
     results = (operand(value) for _, value in program.results)
+    kinds = map(stored_as, storage)
     return [
         "",
         "",
@@ -103,7 +153,7 @@ def shared(
         "",
         mark,
         "def pointers(row):",
-        f"    return {as_tuple(f'pointer(row[{k}], {kind})' for k, kind in enumerate(storage))}",
+        f"    return {as_tuple(f'pointer(row[{k}], {x})' for k, x in enumerate(kinds))}",
         "",
         "",
     ]

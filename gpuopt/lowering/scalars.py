@@ -23,13 +23,15 @@ class ScalarsProgram:
     """What a rule's `scalars` does, in float64.
 
     knobs: names of the numbers that the host gives for every row of the table: the learning rate,
-    then the rule's. Statements may also use INPUTS. results: each scalar's value, in order.
+    then the rule's. Statements may also use INPUTS, and c0, c1 ... for what the rule carries.
+    results: each scalar's value, in order. carried: for c0, c1 ..., what they become.
     """
 
     rule: str
     knobs: tuple[str, ...]
     statements: tuple[Statement, ...]
     results: tuple[tuple[str, str | float], ...]
+    carried: tuple[str | float, ...]
 
 
 class ScalarsRecorder(Recorder):
@@ -85,11 +87,14 @@ def _trace_scalars(rule: Rule, types: tuple[type, ...]) -> ScalarsProgram:
     lr, *inputs = (Value(recorder, name) for name in ("lr", *INPUTS))
     given = inputs if isinstance(rule, WholeStep) else inputs[:1]
     try:
-        results = symbolic.scalars(lr, *given)
+        before = {name: Value(recorder, f"c{k}") for k, name in enumerate(rule.carried)}
+        results = symbolic.scalars(lr, *given, **before)
         values = [(str(name), recorder.operand(value)) for name, value in results.items()]
     except LoweringError:
         raise
     except (TypeError, AttributeError, ValueError) as error:
         recorder.fail(f"what raises `{error}`")
     recorder.check_truths("return", tuple(value for _, value in values))
-    return ScalarsProgram(recorder.rule, knobs, tuple(recorder.known.values()), tuple(values))
+    carried = tuple(dict(values)[name] for name in rule.carried)
+    statements = tuple(recorder.known.values())
+    return ScalarsProgram(recorder.rule, knobs, statements, tuple(values), carried)

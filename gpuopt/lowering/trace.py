@@ -30,7 +30,7 @@ def _trace(formula: _Formula) -> Program:
     rule = formula.rule
     name = type(rule).__name__
     arrays = ("p", "g", *rule.state)
-    scalars = tuple(rule.scalars(lr=1e-3, t=1))
+    scalars = tuple(rule.scalars(1e-3, 1, **rule.carried))
     check_names(name, arrays)
     recorder = Recorder(name)
     symbols = [Value(recorder, a) for a in arrays]

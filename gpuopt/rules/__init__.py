@@ -1,11 +1,31 @@
 """The update rules: one small file per family."""
 
+from gpuopt.rules.adadelta import Adadelta
+from gpuopt.rules.adagrad import Adagrad
 from gpuopt.rules.adam import Adam, AdamW
+from gpuopt.rules.adamax import Adamax
 from gpuopt.rules.base import Rule
+from gpuopt.rules.lion import Lion
 from gpuopt.rules.momentum import Momentum
+from gpuopt.rules.nadam import NAdam
+from gpuopt.rules.radam import RAdam
 from gpuopt.rules.rmsprop import RMSprop
 from gpuopt.rules.sgd import SGD
 
-ALL = (SGD, Momentum, RMSprop, Adam, AdamW)
+ALL = (SGD, Momentum, RMSprop, Adam, AdamW, NAdam, RAdam, Adamax, Adagrad, Adadelta, Lion)
 
-__all__ = ["ALL", "SGD", "Adam", "AdamW", "Momentum", "RMSprop", "Rule"]
+__all__ = [
+    "ALL",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Lion",
+    "Momentum",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rule",
+]

@@ -5,6 +5,7 @@ The letters inside formulas, everywhere in gpuopt:
     p   one element of a parameter             g   its gradient
     m   first-order buffer (average of g)      v   second-order buffer (average of g^2)
     b   momentum buffer (a sum, not an average)
+    d   average of squared steps
     t   the parameter's own step count, 1 at its first step
     s   the step's scalars: what `scalars` returns, the same for all elements
 """
@@ -34,13 +35,27 @@ class Rule(ABC):
         """Names of the arrays that `update` returns new values for, in its order."""
         return ("p", *self.state)
 
+    @property
+    def initial(self) -> dict[str, float]:
+        """What buffers hold before the first step, by name; those not named hold zeros."""
+        return {}
+
+    @property
+    def carried(self) -> dict[str, float]:
+        """Names of numbers that each parameter keeps beside its step count, and their first values.
+
+        `scalars` takes them by name, as the last step left them, and returns them among its own.
+        """
+        return {}
+
     @abstractmethod
     def scalars(self, lr: Any, t: Any) -> dict[str, Any]:
         """What is the same for all elements in one step, in float64: a dict of name to number.
 
         `lr` is the learning rate and `t` the parameter's step count, from 1. Hyper-parameters that
         the formula needs belong here, not in `update`: so changing one never recompiles a kernel.
-        It may be traced, to be worked out on a GPU: so it depends on fields, lr and t alone.
+        It may be traced, to be worked out on a GPU: so it depends on fields, lr, t and what is
+        `carried` alone.
         """
 
     @abstractmethod
@@ -88,3 +103,14 @@ def check_rule(rule: Any) -> None:
         raise TypeError(f"{name}'s fields must be hashable, such as tuples: {error}") from None
     if not isinstance(rule.state, tuple):
         raise TypeError(f"{name}.state must be a tuple of names such as ('m',), got {rule.state!r}")
+    unknown = {*rule.initial} - {*rule.state}
+    if unknown:
+        raise ValueError(f"{name}.initial names {sorted(unknown)}, but the state is {rule.state}")
+    taken = {*rule.carried} & {"step", "lr", "t", "factor", "limit", "skip", *rule.state}
+    if taken:
+        raise ValueError(
+            f"{name}.carried has a number called {taken.pop()!r}; give it another name"
+        )
+    missing = {*rule.carried} - {*rule.scalars(1e-3, 1, **rule.carried)} if rule.carried else ()
+    if missing:
+        raise ValueError(f"{name}.scalars must return the new {sorted(missing)}, which are carried")

@@ -35,7 +35,7 @@ class WholeStep(Rule):
 
     def __post_init__(self) -> None:
         own = {FACTOR, LIMIT, SKIP, GAIN, "average"}
-        taken = own & {*self.rule.state, *self.rule.scalars(lr=1e-3, t=1)}
+        taken = own & {*self.rule.state, *self.rule.scalars(1e-3, 1, **self.rule.carried)}
         if taken:
             raise ValueError(
                 f"{type(self.rule).__name__} has a buffer or scalar called {taken.pop()!r}, a name "
@@ -50,10 +50,24 @@ class WholeStep(Rule):
     def outputs(self) -> tuple[str, ...]:
         return ("p", *self.state, *["g"] * self.zeroed)
 
+    @property
+    def initial(self) -> dict[str, float]:
+        return self.rule.initial
+
+    @property
+    def carried(self) -> dict[str, float]:
+        return self.rule.carried
+
     def scalars(
-        self, lr: Any, t: Any, factor: Any = 1.0, limit: Any = math.inf, skip: Any = 0.0
+        self,
+        lr: Any,
+        t: Any,
+        factor: Any = 1.0,
+        limit: Any = math.inf,
+        skip: Any = 0.0,
+        **carried: Any,
     ) -> dict[str, Any]:
-        scalars = dict(self.rule.scalars(lr, t))
+        scalars = dict(self.rule.scalars(lr, t, **carried))
         if self.scaled:
             scalars[FACTOR] = factor
         if self.limited:

@@ -7,6 +7,7 @@ import pytest
 
 import gpuopt
 from gpuopt import backends, rules
+from tests.halves import HALVES, dtype_of
 from tests.optional import optional
 
 
@@ -16,31 +17,19 @@ def test_numba_is_the_first_choice_for_numpy_arrays():
     assert gpuopt.Adam([]).backend == "numba"
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda p: gpuopt.Adam(p),
-        lambda p: gpuopt.Optimizer(p, rules.Adam(), lr=0.1),
-    ],
-)
-def test_float16_goes_to_numpy_with_one_warning_at_the_callers_line(make):
+@pytest.mark.parametrize("name", HALVES)
+def test_16_bit_floats_go_to_numba_like_others(name):
     optional("numba")
-    with pytest.warns(UserWarning, match="using the numpy backend: .*float16") as record:
-        opt = make(np.ones(3, "f2"))
-    assert opt.backend == "numpy"
-    assert len(record) == 1
-    assert record[0].filename == __file__
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("default")
-        for _ in range(3):
-            make(np.ones(3, "f2"))
-    assert len(seen) == 1
+    assert gpuopt.Adam(np.ones(3, dtype_of(name))).backend == "numba"
 
 
-def test_naming_a_backend_that_does_not_take_the_dtype_is_an_error():
-    optional("numba")
-    with pytest.raises(TypeError, match=r"params\[0\] has dtype float16; the numba backend takes"):
-        gpuopt.Adam(np.ones(3, "f2"), backend="numba")
+@pytest.mark.parametrize("name", ["numpy", "numba"])
+@pytest.mark.parametrize("dtype", ["int16", ">f4", "V2", "longdouble"])
+def test_a_dtype_that_no_backend_takes_is_an_error(dtype, name):
+    with pytest.raises(
+        TypeError, match=rf"params\[0\] has dtype .*; the {name} backend takes float16, bfloat16, "
+    ):
+        gpuopt.Adam(np.zeros(3, dtype), backend=name)
 
 
 @pytest.fixture
@@ -56,10 +45,25 @@ def without(monkeypatch):
     backends.load.cache_clear()
 
 
-def test_a_missing_numba_is_said_once(without):
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda p: gpuopt.SGD(p, lr=1),
+        lambda p: gpuopt.Optimizer(p, rules.SGD(), lr=1),
+    ],
+)
+def test_a_missing_numba_is_said_once_at_the_callers_line(make, without):
     without("numba")
-    with pytest.warns(UserWarning, match="using the numpy backend: the numba backend cannot run"):
-        assert gpuopt.SGD(np.ones(3), lr=1).backend == "numpy"
+    with pytest.warns(
+        UserWarning, match="using the numpy backend: the numba backend cannot run"
+    ) as record:
+        assert make(np.ones(3)).backend == "numpy"
+    assert [warning.filename for warning in record] == [__file__]
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("default")
+        for _ in range(3):
+            make(np.ones(3))
+    assert len(seen) == 1
     with pytest.raises(gpuopt.BackendError, match="the numba backend cannot run here: Module"):
         gpuopt.SGD(np.ones(3), lr=1, backend="numba")
     assert "numba" in backends.unavailable("numba")

@@ -25,7 +25,8 @@ class Control:
         self.program = trace_scalars(rule)
         self.names = [name for name, _ in self.program.results]
         self.partials = np.array(partials, np.float64).reshape(-1, 2)
-        self.times = np.arange(rows, dtype=np.float64)
+        carried = np.tile(list(rule.carried.values()), (rows, 1))
+        self.times = np.column_stack([np.arange(rows), carried]).astype(np.float64)
         self.lr = np.linspace(0.1, 1, rows)
         self.knobs = np.empty((rows, len(self.program.knobs)))
         self.knobs[:, 0], self.knobs[:, 1:] = self.lr, knob_values(rule)
@@ -42,6 +43,8 @@ class Control:
             "scale": 1.0,
             "scale_at": 0,
             "scale_is_double": 0,
+            "found_at": 0,
+            "found_is_double": 0,
             "skip_nonfinite": 0,
             "scaler": 0,
             "growth": 2.0,
@@ -68,7 +71,10 @@ class Control:
 def test_control_writes_scalars_and_counts(cls: Any, real: str, tmp_path: Any) -> None:
     rule = WholeStep(cls(), scaled=True, limited=True, skippable=True)
     c = Control(np.zeros((0, 2)), real=real, rule=rule).run(tmp_path, max_value=0.5, scale=4.0)
-    np.testing.assert_array_equal(c.times, np.arange(1, 21))
+    np.testing.assert_array_equal(c.times[:, 0], np.arange(1, 21))
+    for name, values in zip(rule.carried, c.times.T[1:], strict=True):
+        expected = [rule.scalars(0.1, row + 1.0)[name] for row in range(20)]
+        np.testing.assert_allclose(values, expected, rtol=1e-15)
     for row, lr in enumerate(c.lr):
         expected = np.array([*rule.scalars(lr, row + 1.0, 0.25, 0.5, 0.0).values()], real)
         np.testing.assert_allclose(
@@ -114,12 +120,26 @@ def test_control_skips(tmp_path: Any) -> None:
     partials = np.zeros((70, 2))
     partials[69] = math.nan, 1
     c = Control(partials).run(tmp_path, skip_nonfinite=1)
-    np.testing.assert_array_equal(c.times, np.arange(20))
+    np.testing.assert_array_equal(c.times[:, 0], np.arange(20))
     assert (c.column("step_skip") == 1).all()
     assert c.result[1] == 1
     c = Control(partials).run(tmp_path, skip_nonfinite=0)
-    assert c.times[0] == 1
+    assert c.times[0, 0] == 1
     assert (c.column("step_skip") == 0).all()
+
+
+@pytest.mark.parametrize("dtype", REALS)
+@pytest.mark.parametrize("number", [0.0, 0.5, 2.0, math.nan])
+def test_control_skips_if_it_is_told_to(number: float, dtype: str, tmp_path: Any) -> None:
+    found = np.array([number], dtype)
+    rule = WholeStep(rules.NAdam(), skippable=True, scaled=True)
+    told = {"found_at": address(found), "found_is_double": dtype == "float64", "scale": 4.0}
+    c = Control(np.zeros((0, 2)), rule=rule)
+    before = c.times.copy()
+    c.run(tmp_path, **told)
+    assert (c.times == before).all() if number else (c.times != before).all()
+    assert (c.column("step_skip") == bool(number)).all()
+    assert (c.column("step_factor") == 0.25).all()
 
 
 @pytest.mark.parametrize("dtype", REALS)

@@ -17,8 +17,9 @@ REALS = {"float32": "v4.f32", "float64": "v2.f64"}
 # Three blocks on a multiprocessor's 65,536 registers: 768 threads with 64 bytes each in flight.
 MOST_REGISTERS = 80
 # The compiler puts away a few registers for one block more on a multiprocessor. Where arithmetic is
-# the limit (float64 at a thirty-second of the speed of float32), let it.
-MOST_SPILLED = {("float64", "sm_75"): 32}
+# the limit (float64 at a thirty-second of the speed of float32), or few are put away, let it.
+MOST_SPILLED = {("float64", "sm_75"): 32, ("bfloat16", "sm_100"): 40}
+MOST_SPILLED |= {(half, "sm_120"): 16 for half in ("float16", "bfloat16")}
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,28 @@ def test_no_spills_and_128_bit_accesses(rule, real, gpu):
 
 
 @pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+@pytest.mark.parametrize("rule", [rules.SGD(), rules.AdamW(), RULES[7]], ids=repr)
+def test_16_bit_floats_move_in_packs(rule, half, gpu):
+    program = trace(rule)
+    storage = (half, half, *["float32"] * (len(program.arrays) - 2))
+    ptx = checked(gpu, cuda.module(program, "float32", storage, BLOCK, "sweep"), half)
+    packs = flight(4 * (2 * 2 + 4 * (len(program.arrays) - 2)))
+    assert ptx.count("ld.global.v4.u16") >= 2 * packs
+    assert ptx.count("st.global.v4.u16") >= packs
+    assert ptx.count("ld.global.v4.f32") >= (len(program.arrays) - 2) * packs
+    assert ".f64" not in ptx
+    assert ".ftz" not in ptx
+
+
+@pytest.mark.parametrize("gpu", GPUS)
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+def test_the_norm_of_16_bit_floats_has_128_bit_loads(half, gpu):
+    ptx = checked(gpu, cuda.norm_module(half, BLOCK), half)
+    assert ptx.count("ld.global.v4.u32") >= flight(16)
+
+
+@pytest.mark.parametrize("gpu", GPUS)
 @pytest.mark.parametrize("real", REALS)
 def test_the_norm_has_no_spills_and_128_bit_loads(real, gpu):
     ptx = checked(gpu, cuda.norm_module(real, BLOCK), real)
@@ -88,7 +111,7 @@ def test_the_file_itself_compiles(file):
 
 
 FILES = [("sweep.cuh", True), ("memory.cuh", True), ("layout.cuh", True), ("math.cuh", True)]
-FILES += [("norm.cuh", False), ("layout.cuh", False)]
+FILES += [("norm.cuh", False), ("layout.cuh", False), ("dtypes.cuh", True), ("dtypes.cuh", False)]
 
 
 @pytest.mark.parametrize(("file", "swept"), FILES)

@@ -6,11 +6,7 @@ import numpy as np
 import pytest
 
 from gpuopt import rules
-from gpuopt.kernels.launch import BLOCK
-from gpuopt.lowering.control import module
-from gpuopt.lowering.scalars import trace_scalars
 from gpuopt.options import clip_coefficient
-from gpuopt.rules.knobs import knob_values
 from gpuopt.rules.whole import WholeStep
 from tests.parity.cases import fullest, name
 
@@ -21,74 +17,21 @@ WHOLE = [
 PLAIN = rules.SGD()
 
 
-@pytest.fixture
-def control(cupy_stand_in):
-    """Run the kernel once; what it writes: table, times, result (norm, found, factor)."""
-
-    def run(
-        rule=PLAIN,
-        partials=(),
-        times=(0,),
-        rates=(0.1,),
-        max_norm=math.inf,
-        max_value=math.inf,
-        scale=1.0,
-        scale_at=0,
-        scale_is_double=0,
-        skip=False,
-        scaler=None,
-        growth=(2.0, 0.5, 3.0),
-        last=True,
-        real=np.float64,
-    ):
-        program = trace_scalars(rule)
-        code = module(program, np.dtype(real).name, BLOCK)
-        kernel = cupy_stand_in.RawModule(code=code, options=("--std=c++17",)).get_function(
-            "control"
-        )
-        partials = np.array(partials, np.float64).reshape(-1, 2)
-        knobs = np.array([[lr, *knob_values(rule)] for lr in rates], np.float64)
-        table = np.full((len(rates) + 1, len(program.results)), -5, real)
-        times, result = np.array([*times, -5], np.float64), np.full(3, -5.0)
-        array = cupy_stand_in.ndarray
-        floats = [np.float64(x) for x in (max_norm, max_value, scale)]
-        kernel(
-            (1,),
-            (BLOCK,),
-            (
-                array(partials),
-                np.int64(len(partials)),
-                array(table),
-                array(times),
-                array(knobs),
-                np.int64(len(rates)),
-                *floats,
-                *[np.int64(x) for x in (scale_at, scale_is_double, skip)],
-                np.int64(0 if scaler is None else scaler.ctypes.data),
-                *[np.float64(x) for x in growth],
-                np.int64(last),
-                array(result),
-            ),
-        )
-        assert (table[-1] == -5).all(), "a write past the end"
-        assert times[-1] == -5, "a write past the end"
-        return table[:-1], times[:-1], result
-
-    return run
-
-
 @pytest.mark.parametrize("rule", WHOLE, ids=lambda whole: name(whole.rule))
 def test_scalars_are_those_of_the_host(rule, control):
     """In float64, for step counts past 2^24 and 2^31, more rows than threads."""
     times = [0, 1, 2, 9, 1e4, 2**24, 2**24 + 1, 2**31, *range(300)]
     rates = 10 ** np.random.default_rng(0).uniform(-6, 0, len(times))
     partials = [(9.0, 0), (16.0, 0)]
+    first = np.array(times)
+    carried = list(rule.carried.values())
+    times = [[t, *carried] for t in times] if carried else times
     table, after, result = control(rule, partials, times, rates, max_norm=1, max_value=2, scale=4)
-    np.testing.assert_array_equal(after, np.array(times) + 1)
+    np.testing.assert_array_equal(after[:, 0] if carried else after, first + 1)
     norm = 5 / 4
     factor = clip_coefficient(norm, 1.0) / 4
     np.testing.assert_allclose(result, [norm, 0, factor], rtol=1e-15)
-    for row, t, lr in zip(table, times, rates, strict=True):
+    for row, t, lr in zip(table, first, rates, strict=True):
         expected = rule.scalars(lr, int(t) + 1, factor=factor, limit=2.0, skip=0.0)
         np.testing.assert_allclose(row, list(expected.values()), rtol=4e-16 * (1 + 1e-2 * t))
 
@@ -136,6 +79,41 @@ def test_one_found_anywhere_skips_if_asked(place, control):
         assert times.tolist() == ([4, 7] if skip else [5, 8])
         assert table[:, -1].tolist() == [skip, skip]
         assert result[1] == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("number", [0.0, 0.5, 1.0, 2.0, -1.0, math.inf, math.nan])
+def test_a_number_in_memory_skips_the_step_unless_it_is_0(number, dtype, control):
+    found = np.array([number, 0 if number else 3], dtype)  # only the first is read
+    at = {"found_at": found.ctypes.data, "found_is_double": dtype == np.float64}
+    rule, skipped = WholeStep(PLAIN, skippable=True), number != 0
+    table, times, result = control(rule, (), [4, 7], [0.1, 0.2], scale=8.0, **at)
+    assert times.tolist() == ([4, 7] if skipped else [5, 8])
+    assert table[:, -1].tolist() == [skipped, skipped]
+    assert result.tolist() == [0, 0, 0.125]
+
+
+def test_a_number_of_0_does_not_make_what_is_found_skip(control):
+    found, rule = np.zeros(1, np.float32), WholeStep(PLAIN, skippable=True)
+    _, times, _ = control(rule, [(1.0, 1)], [4], found_at=found.ctypes.data)
+    assert times.tolist() == [5]
+    _, times, _ = control(rule, [(1.0, 1)], [4], found_at=found.ctypes.data, skip=True)
+    assert times.tolist() == [4]
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_what_a_rule_carries_is_kept_in_float64_beside_the_count(skip, control):
+    rule = WholeStep(rules.NAdam(betas=(0.8, 0.99), momentum_decay=0.5), skippable=True)
+    rows = [(3, 0.1), (0, 1.0), (7, 1e-30)]
+    rates = [0.1, 0.2, 0.3]
+    table, after, _ = control(rule, [(1.0, 1)], rows, rates, skip=skip, real=np.float32)
+    column = [*rule.scalars(0.1, 1)].index("mu_product")
+    for row, times, (t, before), lr in zip(table, after, rows, rates, strict=True):
+        expected = rule.scalars(lr, t + 1, mu_product=before)
+        product = expected["mu_product"]
+        np.testing.assert_allclose(times, [t, before] if skip else [t + 1, product], rtol=1e-15)
+        assert row[column] == np.float32(product)
+        np.testing.assert_allclose(row[:-1], [*expected.values()][:-1], rtol=1e-7)
 
 
 def test_clipping_is_torchs(control):

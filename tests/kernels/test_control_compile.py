@@ -13,8 +13,8 @@ from tests.kernels.test_compile import GPUS
 from tests.without_gpu import missing, nvrtc
 from tests.without_gpu.cases import RULES
 
-# A double kept over a call of `pow`, by a kernel that runs once in a step: nothing to mend.
-MOST_SPILLED = 8
+# Three doubles kept over a call of `pow`, by a kernel that runs once in a step: nothing to mend.
+MOST_SPILLED = 24
 
 
 @pytest.fixture(autouse=True)

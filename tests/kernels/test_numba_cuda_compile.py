@@ -20,7 +20,7 @@ optional("numba_cuda")
 nvcc = optional("nvidia.cuda_nvcc")
 
 ARCHITECTURES = [(7, 5), (9, 0)]
-ADDRESSES = {"sweep": "iiiii", "norm": "iiiiii", "control": "iiiiiifffiiiifffii"}
+ADDRESSES = {"sweep": "iiiii", "norm": "iiiiii", "control": "iiiiiifffiiiiiifffii"}
 
 
 @pytest.fixture(params=ARCHITECTURES, ids="sm_{0[0]}{0[1]}".format)
@@ -82,6 +82,20 @@ def test_sweep(cls: Any, real: str, architecture: Any, tmp_path: Path) -> None:
     assert not re.search(r"(div|sqrt)\.(approx|full)|\.ftz|call", ptx)
 
 
+@pytest.mark.parametrize("half", ["float16", "bfloat16"])
+@pytest.mark.parametrize("cls", [rules.SGD, rules.AdamW])
+def test_sweep_of_16_bit_parameters(cls: Any, half: str, architecture: Any, tmp_path: Path) -> None:
+    program = trace(cls())
+    storage = (half, half, *["float32"] * (len(program.arrays) - 2))
+    ptx = compiled(printer.sweep(program, "float32", storage), "sweep", architecture, tmp_path)
+    assert_accesses_are_global(ptx)
+    assert "ld.global.v4.u16" in ptx
+    assert "st.global.v4.u16" in ptx
+    assert ("ld.global.v4.f32" in ptx) == (len(storage) > 2)
+    assert ".f64" not in ptx
+    assert not re.search(r"(div|sqrt)\.(approx|full)|\.ftz|call", ptx)
+
+
 def test_a_copy(architecture: Any, tmp_path: Path) -> None:
     from gpuopt.backends.numba_cuda import COPY
 
@@ -91,11 +105,13 @@ def test_a_copy(architecture: Any, tmp_path: Path) -> None:
     assert_accesses_are_global(ptx)
 
 
-@pytest.mark.parametrize("storage", ["float32", "float64"])
+@pytest.mark.parametrize("storage", ["float16", "bfloat16", "float32", "float64"])
 def test_norm(storage: str, architecture: Any, tmp_path: Path) -> None:
     ptx = compiled(printer.norm(storage), "norm", architecture, tmp_path)
     assert_accesses_are_global(ptx)
-    assert ("ld.global.v4.f32" if storage == "float32" else "ld.global.v2.f64") in ptx
+    assert {"float32": "ld.global.v4.f32", "float64": "ld.global.v2.f64"}.get(
+        storage, "ld.global.v4.u16"
+    ) in ptx
 
 
 @pytest.mark.parametrize("real", ["float32", "float64"])

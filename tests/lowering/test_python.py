@@ -30,7 +30,8 @@ def update(p, g, b, s):
 @pytest.mark.parametrize("cls", rules.ALL)
 def test_every_literal_is_typed(cls):
     """A bare 0.5 would make Numba compute in float64."""
-    text = formula(trace(cls()), "float32", ("float32",) * 9)
+    program = trace(cls())
+    text = formula(program, "float32", ("float32",) * len(program.arrays))
     body = text[text.index("def update") : text.index("    return")]
     assert "." not in body.replace("real(0.0)", "").replace("real(1.0)", "").replace("np.sqrt", "")
 

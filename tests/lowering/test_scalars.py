@@ -33,6 +33,7 @@ def evaluate(rule, lr, t, **inputs):
     values: dict[Any, Any] = dict(
         zip(program.knobs, [lr, *knob_values(rule)], strict=True), t=t, **inputs
     )
+    values |= {f"c{k}": value for k, value in enumerate(rule.carried.values())}
     for statement in program.statements:
         function = (ARITHMETIC | FUNCTIONS).get(statement.op)
         assert function is not None, statement.op

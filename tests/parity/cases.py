@@ -14,7 +14,12 @@ CHUNKS = sorted({UNIT, BLOCK, 1024})
 SIZES += [n for c in CHUNKS for n in (c - 1, c, c + 1, 3 * c + 1)] + [0]
 
 # Fields that switch a term on: the values to try. Others keep their default.
-SWITCHES: dict[str, tuple[Any, ...]] = {"momentum": (0.0, 0.8), "dampening": (0.0, 0.3)}
+SWITCHES: dict[str, tuple[Any, ...]] = {
+    "momentum": (0.0, 0.8),
+    "dampening": (0.0, 0.3),
+    "lr_decay": (0.0, 0.1),
+    "initial_accumulator_value": (0.0, 0.3),
+}
 COMMON = {"weight_decay": 0.01}
 
 

@@ -69,4 +69,83 @@ def adamw(p, g, state, t, lr, rule):
     return adam_step(decayed, -g if rule.maximize else g, state, t, lr, rule)
 
 
-FORMULAS = {"SGD": sgd, "Momentum": momentum, "RMSprop": rmsprop, "Adam": adam, "AdamW": adamw}
+def decay(rule, p, g, lr):
+    """p and g with the decay in one of them."""
+    if rule.decoupled_weight_decay:
+        return p - lr * rule.weight_decay * p, -g if rule.maximize else g
+    return p, l2(rule, p, g)
+
+
+def moments(rule, g, state):
+    beta1, beta2 = rule.betas
+    state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    state["v"] = beta2 * state.get("v", 0) + (1 - beta2) * g**2
+    return state["m"], state["v"]
+
+
+def nadam(p, g, state, t, lr, rule):
+    p, g = decay(rule, p, g, lr)
+    m, v = moments(rule, g, state)
+    beta1, beta2 = rule.betas
+    mu = [beta1 * (1 - 0.96 ** (i * rule.momentum_decay) / 2) for i in range(1, t + 2)]
+    m_bar = (1 - mu[t - 1]) * g / (1 - np.prod(mu[:t])) + mu[t] * m / (1 - np.prod(mu))
+    return p - lr * m_bar / (np.sqrt(v / (1 - beta2**t)) + rule.eps)
+
+
+def radam(p, g, state, t, lr, rule):
+    p, g = decay(rule, p, g, lr)
+    m, v = moments(rule, g, state)
+    beta1, beta2 = rule.betas
+    m_hat = m / (1 - beta1**t)
+    longest = 2 / (1 - beta2) - 1
+    length = longest - 2 * t * beta2**t / (1 - beta2**t)
+    if length <= 5:
+        return p - lr * m_hat
+    r2 = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+    adaptive = np.sqrt(1 - beta2**t) / (np.sqrt(v) + rule.eps)
+    return p - lr * m_hat * np.sqrt(r2) * adaptive
+
+
+def adamax(p, g, state, t, lr, rule):
+    g = l2(rule, p, g)
+    beta1, beta2 = rule.betas
+    state["m"] = beta1 * state.get("m", 0) + (1 - beta1) * g
+    state["v"] = np.maximum(beta2 * state.get("v", 0), np.abs(g) + rule.eps)
+    return p - lr / (1 - beta1**t) * state["m"] / state["v"]
+
+
+def adagrad(p, g, state, t, lr, rule):
+    g = l2(rule, p, g)
+    state["v"] = state.get("v", rule.initial_accumulator_value) + g**2
+    return p - lr / (1 + (t - 1) * rule.lr_decay) * g / (np.sqrt(state["v"]) + rule.eps)
+
+
+def adadelta(p, g, state, t, lr, rule):
+    g = l2(rule, p, g)
+    state["v"] = rule.rho * state.get("v", 0) + (1 - rule.rho) * g**2
+    rms = np.sqrt(state.get("d", np.zeros_like(p)) + rule.eps), np.sqrt(state["v"] + rule.eps)
+    change = rms[0] / rms[1] * g
+    state["d"] = rule.rho * state.get("d", 0) + (1 - rule.rho) * change**2
+    return p - lr * change
+
+
+def lion(p, g, state, t, lr, rule):
+    g = -g if rule.maximize else g
+    (beta1, beta2), m = rule.betas, state.get("m", 0)
+    state["m"] = beta2 * m + (1 - beta2) * g
+    return p - lr * (np.sign(beta1 * m + (1 - beta1) * g) + rule.weight_decay * p)
+
+
+FORMULAS = {
+    "SGD": sgd,
+    "Momentum": momentum,
+    "RMSprop": rmsprop,
+    "Adam": adam,
+    "AdamW": adamw,
+    "NAdam": nadam,
+    "RAdam": radam,
+    "Adamax": adamax,
+    "Adagrad": adagrad,
+    "Adadelta": adadelta,
+    "Lion": lion,
+}

@@ -57,12 +57,14 @@ def reference(rule, params, grads, formula):
 
 def as_lowered(p, g, state, t, lr, rule):
     """The rule's own formula on float64 arrays."""
-    old = [state.get(key, np.zeros_like(p)) for key in rule.state]
-    scalars = SimpleNamespace(**rule.scalars(lr, t))
+    old = [state.get(key, np.full_like(p, rule.initial.get(key, 0))) for key in rule.state]
+    before = {key: state.get(key, value) for key, value in rule.carried.items()}
+    scalars = SimpleNamespace(**rule.scalars(lr, t, **before))
     with np.errstate(all="ignore"):
         new = rule.update(p, g, *old, scalars)
     new = new if isinstance(new, tuple) else (new,)
     state.update(zip(rule.state, new[1:], strict=True))
+    state.update({key: getattr(scalars, key) for key in before})
     return new[0]
 
 

@@ -27,6 +27,11 @@ CASES = [
     ),
     ("AdamW", {"lr": 0.01, **WD}),
     ("AdamW", {"lr": 0.01, "amsgrad": True, "maximize": True, "weight_decay": 0.1}),
+    ("NAdam", {"lr": 0.01, "decoupled_weight_decay": True, "maximize": True, **WD}),
+    ("RAdam", {"lr": 0.01, "decoupled_weight_decay": True, "maximize": True, **WD}),
+    ("Adamax", {"lr": 0.01, "maximize": True, **WD}),
+    ("Adagrad", {"lr": 0.01, "lr_decay": 0.1, "maximize": True, **WD}),
+    ("Adadelta", {"lr": 0.01, "maximize": True, **WD}),
 ]
 TRIED = [(case, np.float32) for case in range(len(CASES))]
 # In float64 only the fullest: every case of a dtype is another program to compile.

@@ -3,6 +3,8 @@
 Two gradients are 0.5 and -0.25 unless a case says otherwise.
 """
 
+import math
+
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from gpuopt import rules
 G = (0.5, -0.25)
 HALF = {"betas": (0.5, 0.75), "eps": 0.25}
 ROOT = {"alpha": 0.75, "eps": 0.25}
+HALVED = {**HALF, "momentum_decay": math.log(0.5) / math.log(0.96)}  # 0.96^(t decay) = 0.5^t
 
 # rule, gradients, p after each of two steps
 CASES = [
@@ -67,6 +70,57 @@ CASES = [
     (rules.AdamW(weight_decay=0.5, eps=0.0), (3.0, 3.0), (0.85, 0.7075)),
     # the same uphill
     (rules.AdamW(weight_decay=0.5, eps=0.0, maximize=True), (3.0, 3.0), (1.05, 1.0975)),
+    # mu = 0.375, then 0.4375 and 0.46875; products 0.375, 0.1640625, 0.076904296875.
+    # m = 0.25, m_bar = 0.5 + 0.4375 0.25 / 0.8359375 = 0.630841121495327, by 0.5 + 0.25;
+    # m = 0, m_bar = -0.25 0.5625 / 0.8359375 = -0.168224299065421, by 0.377964473009227 + 0.25
+    (rules.NAdam(**HALVED), G, (0.915887850467290, 0.942676674723427)),
+    # g = 1, m = 0.5, m_bar = 1.261682242990654, by 1.25;  g = -0.25 + 0.5 0.899065420560748
+    # = 0.199532710280374, m = 0.349766355140187, m_bar = 0.134265001310158 + 0.177612113691923,
+    # v = 0.197453325617958, by 0.671804947233020 + 0.25
+    (rules.NAdam(**HALVED, weight_decay=0.5), G, (0.899065420560748, 0.865232111687950)),
+    # 0.95 - 0.0841121495327103;  0.95 0.865887850467290 + 0.0267888242561373
+    (
+        rules.NAdam(**HALVED, weight_decay=0.5, decoupled_weight_decay=True),
+        G,
+        (0.865887850467290, 0.849382282200062),
+    ),
+    # rho = 1, then 13/7: not rectified. m_hat = 0.5, then 0
+    (rules.RAdam(**HALF), G, (0.95, 0.95)),
+    # g = 1, m_hat = 1;  g = -0.25 + 0.45 = 0.2, m = 0.35, m_hat = 0.35 / 0.75
+    (rules.RAdam(**HALF, weight_decay=0.5), G, (0.9, 0.853333333333333)),
+    # 0.95 - 0.05;  0.95 0.9 - 0
+    (rules.RAdam(**HALF, weight_decay=0.5, decoupled_weight_decay=True), G, (0.9, 0.855)),
+    # m = 0.25, v = 0.75, step 0.5 / 0.75;  m = 0.625, v = 1.25, step 0.625 / 0.75 / 1.25
+    (rules.Adamax(**HALF), (0.5, 1.0), (0.933333333333333, 0.866666666666667)),
+    # v = 0.75 0.75 = 0.5625, m = 0.125: step 0.125 / 0.75 / 0.5625
+    (rules.Adamax(**HALF), (0.5, 0.0), (0.933333333333333, 0.903703703703704)),
+    # g = 1, step 1 / 1.25;  g = 0.71, m = 0.605, v = 0.96, step 0.605 / 0.75 / 0.96
+    (rules.Adamax(**HALF, weight_decay=0.5), (0.5, 0.25), (0.92, 0.835972222222222)),
+    # v = 0.25, root 0.5 + 0.25;  v = 0.3125, root 0.559016994374947 + 0.25
+    (rules.Adagrad(eps=0.25), G, (0.933333333333333, 0.964235032770828)),
+    # the second lr is 0.1 / 2
+    (rules.Adagrad(eps=0.25, lr_decay=1.0), G, (0.933333333333333, 0.948784183052081)),
+    # v = 2.25, root 1.5 + 0.25;  v = 2.3125, root 1.520690632574555 + 0.25
+    (
+        rules.Adagrad(eps=0.25, initial_accumulator_value=2.0),
+        G,
+        (0.971428571428571, 0.985547356234955),
+    ),
+    # g = 1, v = 1, step 1 / 1.25;  g = 0.21, v = 1.0441, step 0.21 / (1.021812115802118 + 0.25)
+    (rules.Adagrad(eps=0.25, weight_decay=0.5), G, (0.92, 0.903488127106923)),
+    # v = 0.0625, x = 0.5 sqrt(0.25 / 0.3125), d = 0.05;  v = 0.0625, x = -0.25 sqrt(0.3 / 0.3125)
+    (rules.Adadelta(rho=0.75, eps=0.25), G, (0.955278640450004, 0.979773537877836)),
+    # g = 1, v = 0.25, x = sqrt(0.25 / 0.5), d = 0.125;  g = 0.214644660940673,
+    # v = 0.199018082617584, x = 0.214644660940673 sqrt(0.375 / 0.449018082617584)
+    (
+        rules.Adadelta(rho=0.75, eps=0.25, weight_decay=0.5),
+        G,
+        (0.929289321881345, 0.909673621979091),
+    ),
+    # sign(0.25) + 0.5 = 1.5, m = 0.125;  sign(0.0625 - 0.125) + 0.5 0.85 = -0.575
+    (rules.Lion(betas=(0.5, 0.75), weight_decay=0.5), G, (0.85, 0.9075)),
+    # the buffer outweighs the second gradient: sign(0.0625 - 0.05)
+    (rules.Lion(betas=(0.5, 0.75), weight_decay=0.0), (0.5, -0.1), (0.9, 0.8)),
 ]
 
 
@@ -77,6 +131,17 @@ def test_two_steps(backend, rule, grads, expected):
     for g, q in zip(grads, expected, strict=True):
         opt.step(backend.asarray(np.full(1, g, "f4")))
         np.testing.assert_allclose(p[0], q, rtol=3e-7)
+
+
+def test_radam_is_rectified_from_the_sixth_step(backend):
+    """g = 0.5, beta2 = 0.9: rho = 4.580572 at t = 5 and 5.389565 at t = 6, where the step is
+    0.1 0.5 r sqrt(0.468559) / (sqrt(0.11713975) + 0.25) with r = 0.255176807."""
+    p = np.ones(1, "f4")
+    rule = rules.RAdam(betas=(0.5, 0.9), eps=0.25)
+    opt = gpuopt.Optimizer(backend.asarray(p), rule, lr=0.1, backend=backend.name)
+    for expected in (0.95, 0.9, 0.85, 0.8, 0.75, 0.735253693598336, 0.715746618950066):
+        opt.step(backend.asarray(np.full(1, 0.5, "f4")))
+        np.testing.assert_allclose(p[0], expected, rtol=6e-7)
 
 
 @pytest.mark.parametrize("rule", rules.ALL)
@@ -93,6 +158,14 @@ def test_the_constructors_pass_every_argument():
         | {"centered": True, "weight_decay": 0.125, "maximize": True},
         gpuopt.Adam: {"betas": (0.5, 0.25), "eps": 0.75, "weight_decay": 0.125, "amsgrad": True},
         gpuopt.AdamW: {"betas": (0.5, 0.25), "eps": 0.75, "weight_decay": 0.125, "maximize": True},
+        gpuopt.NAdam: {"betas": (0.5, 0.25), "eps": 0.75, "weight_decay": 0.125}
+        | {"momentum_decay": 0.5, "decoupled_weight_decay": True},
+        gpuopt.RAdam: {"betas": (0.5, 0.25), "eps": 0.75, "weight_decay": 0.125, "maximize": True},
+        gpuopt.Adamax: {"betas": (0.5, 0.25), "eps": 0.75, "weight_decay": 0.125, "maximize": True},
+        gpuopt.Adagrad: {"lr_decay": 0.5, "weight_decay": 0.125, "initial_accumulator_value": 0.25}
+        | {"eps": 0.75, "maximize": True},
+        gpuopt.Adadelta: {"rho": 0.5, "eps": 0.75, "weight_decay": 0.125, "maximize": True},
+        gpuopt.Lion: {"betas": (0.5, 0.25), "weight_decay": 0.125, "maximize": True},
     }
     for make, options in given.items():
         opt = make(np.ones(2), lr=0.3, backend="numpy", **options)
@@ -102,5 +175,9 @@ def test_the_constructors_pass_every_argument():
             assert make(np.ones(2), backend="numpy").rule == getattr(rules, make.__name__)()
     nesterov = gpuopt.SGD(np.ones(2), momentum=0.9, nesterov=True, backend="numpy").rule
     assert nesterov == rules.SGD(momentum=0.9, nesterov=True)
+    for make in (gpuopt.NAdam, gpuopt.RAdam):
+        for options in ({"maximize": True}, {"decoupled_weight_decay": True}):
+            rule = make(np.ones(2), backend="numpy", **options).rule
+            assert rule == getattr(rules, make.__name__)(**options)
     biased = gpuopt.Momentum(np.ones(2), 0.1, bias_correction=True, maximize=True, backend="numpy")
     assert biased.rule == rules.Momentum(bias_correction=True, maximize=True)

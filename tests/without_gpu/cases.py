@@ -18,6 +18,12 @@ RULES = [
     rules.Adam(amsgrad=True, maximize=True),
     rules.AdamW(),
     rules.AdamW(amsgrad=True),
+    rules.NAdam(),
+    rules.RAdam(decoupled_weight_decay=True),
+    rules.Adamax(),
+    rules.Adagrad(),
+    rules.Adadelta(),
+    rules.Lion(),
 ]
 
 

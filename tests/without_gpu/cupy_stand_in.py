@@ -205,6 +205,9 @@ class ndarray:
     def __array__(self, *args: Any, **kwargs: Any) -> None:
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Use .get()")
 
+    def __len__(self) -> int:
+        return len(self.host)
+
     def __getitem__(self, index: Any) -> "ndarray":
         view = self.host[(*index, ...) if isinstance(index, tuple) else (index, ...)]
         return ndarray(view, self.device.id)
@@ -213,6 +216,9 @@ class ndarray:
         if isinstance(value, np.ndarray) and value.ndim:
             raise TypeError("Unsupported type <class 'numpy.ndarray'>")
         self.host[index] = value.host if isinstance(value, ndarray) else value
+
+    def view(self, dtype: Any) -> "ndarray":
+        return ndarray(self.host.view(dtype), self.device.id)
 
     def reshape(self, shape: Any) -> "ndarray":
         return ndarray(self.host.reshape(shape), self.device.id)

@@ -28,6 +28,21 @@ inline double __longlong_as_double(long long bits)
     return value;
 }
 
+inline unsigned __float_as_uint(float value)
+{
+    unsigned bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+inline float __uint_as_float(unsigned bits)
+{
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+inline float __fadd_rn(float a, float b) { return a + b; }
 inline float __fmaf_rn(float a, float b, float c) { return fma(a, b, c); }
 inline double __fma_rn(double a, double b, double c) { return fma(a, b, c); }
 

@@ -1,0 +1,52 @@
+"""Adagrad: the gradient divided by the root of the sum of all its squares."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gpuopt.checks import flag, non_negative
+from gpuopt.rules.base import Rule, ascent, normalise, plus_decay
+
+
+@dataclass(frozen=True)
+class Adagrad(Rule):
+    """Adagrad, as torch.optim.Adagrad computes it.
+
+        g <- g + weight_decay p
+        v <- v + g^2                                 (initial_accumulator_value at first)
+        p <- p - lr / (1 + (t - 1) lr_decay) g / (sqrt(v) + eps)
+
+    Source: Duchi, Hazan and Singer 2011, "Adaptive subgradient methods for online learning and
+    stochastic optimization", figure 1, with the diagonal matrix.
+    """
+
+    lr_decay: float = 0.0
+    weight_decay: float = 0.0
+    initial_accumulator_value: float = 0.0
+    eps: float = 1e-10
+    maximize: bool = False
+
+    def __post_init__(self) -> None:
+        normalise(self, lr_decay=non_negative, weight_decay=non_negative, eps=non_negative)
+        normalise(self, initial_accumulator_value=non_negative, maximize=flag)
+
+    @property
+    def state(self) -> tuple[str, ...]:
+        return ("v",)
+
+    @property
+    def initial(self) -> dict[str, float]:
+        return {"v": self.initial_accumulator_value}
+
+    def scalars(self, lr: Any, t: Any) -> dict[str, Any]:
+        return {
+            "step_size": lr / (1 + (t - 1) * self.lr_decay),
+            "eps": self.eps,
+            "weight_decay": self.weight_decay,
+        }
+
+    def update(self, p: Any, g: Any, v: Any, s: Any) -> Any:
+        g = plus_decay(ascent(self, g), s.weight_decay, p)
+        v = v + g * g
+        return p - s.step_size * g / (np.sqrt(v) + s.eps), v
