@@ -1,6 +1,5 @@
 """Whether training with a mini-batch size fits in memory, before running out of it."""
 
-import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -9,17 +8,17 @@ import numpy as np
 
 from gpuopt import checks
 from gpuopt.arrays import is_array
-from gpuopt.chunks import library
 from gpuopt.epochs import Table
 from gpuopt.memory.budget import Budget, given
-from gpuopt.memory.events import STATE
-from gpuopt.memory.isolated import ChildDied, isolated, limit_memory, possible
+from gpuopt.memory.finding import allocated, place_of
+from gpuopt.memory.isolated import ChildDied, isolated, limit_memory
 from gpuopt.memory.observed import observe, tried
-from gpuopt.memory.places import Cpu, Cuda, Place
+from gpuopt.memory.places import Gpu, Place
+from gpuopt.memory.pool import Pool
 from gpuopt.memory.preserve import reachable, same_random_numbers, snapshot
+from gpuopt.memory.preserve_torch import is_optimizer
 from gpuopt.memory.probe import Probe, Step
 from gpuopt.memory.report import FitReport, Verified
-from gpuopt.memory.text import PARAMETERS
 from gpuopt.optimizer import Optimizer
 
 
@@ -41,28 +40,28 @@ def fit(
         print(report)
 
     step: your function of one mini-batch, `step(x, y)`: forward and backward pass and the
-    optimizer's step, on NumPy or CuPy arrays. It is called some fifty times; what it prints is
-    dropped.
+    optimizer's step, on NumPy or CuPy arrays or PyTorch tensors. It is called some fifty times;
+    what it prints is dropped.
     arrays: the data, examples along `axis`; where they lie decides whose memory is meant, or where
-    the parameters of a gpuopt optimizer lie that `step` uses.
+    the parameters of a gpuopt optimizer or a PyTorch module lie that `step` uses.
     batch_size: the size to judge; None: the largest power of two that fits. most: the largest size
     to consider; None: all examples. effective_batch: a wanted batch, for which it is said how many
     mini-batches' gradients to accumulate.
     budget: bytes, or a text as "16GiB", that may be taken beyond what is taken now; None: what
     this machine, its containers, the process' limits and the pool's allow.
     verify: run two steps of that size, or of these, under a guard: a child process under
-    RLIMIT_DATA, or a limit of CuPy's pool.
+    RLIMIT_DATA, or a limit of CuPy's pool or PyTorch's allocator.
     preserve: arrays that `step` changes, or collections of them. On the CPU all is tried in a copy
     of this process, which changes nothing in this one (isolate=False, and where processes cannot
     be copied: in this process). Otherwise the gpuopt optimizers, loss scalers and random generators
-    that `step` refers to, the global random numbers and these arrays are put back afterwards, bit
-    for bit.
+    that `step` refers to, PyTorch's modules, optimizers, schedulers and gradient scalers, the
+    global random numbers and these arrays are put back afterwards, bit for bit.
 
-    Allocations are seen in NumPy, or in CuPy's pool. Those of other libraries are not; where they
-    take much, the verdict is "uncertain". What `step` does only now and then is not seen either.
-    Whatever it raises for a small mini-batch is raised. Raises TypeError or ValueError for
-    arguments of wrong kinds, ChildDied if the copy of the process is killed, MemoryError where not
-    even a few examples fit.
+    Allocations are seen in NumPy, in CuPy's pool, in PyTorch's allocators. Those of other libraries
+    are not; where they take much, the verdict is "uncertain". What `step` does only now and then is
+    not seen either. Whatever it raises for a small mini-batch is raised. Raises TypeError or
+    ValueError for arguments of wrong kinds, ChildDied if the copy of the process is killed,
+    MemoryError where not even a few examples fit, RuntimeError for PyTorch without its profiler.
     """
     if not callable(step):
         raise TypeError(f"step must be a function of one mini-batch, got {step!r}")
@@ -78,25 +77,29 @@ def fit(
     sizes = () if isinstance(verify, bool) else np.atleast_1d(verify).tolist()
     sizes = [checks.whole("verify: a batch size", size, 1) for size in sizes]
     found = reachable(step, preserve)
-    optimizers = [x for x in found if isinstance(x, Optimizer)]
+    optimizers = [x for x in found if isinstance(x, Optimizer) or is_optimizer(x)]
     place = place_of(data, found)
     free = place.budget()
     allowed = free if budget is None else budget if isinstance(budget, Budget) else given(budget)
     probe = Probe(step, data, optimizers, place.tracer)
     changed = [x for x in reachable(preserve) if is_array(x) and hasattr(x, "__setitem__")]
-    alone = isinstance(place, Cpu) and possible() if isolate is None else isolate
-    if alone and isinstance(place, Cuda):
+    on_gpu = isinstance(place, Gpu)
+    alone = place.copies() if isolate is None else isolate
+    if alone and on_gpu:
         raise ValueError("isolate=True: a copy of this process could not use the GPU; leave it out")
-    if not possible() and (alone or (isinstance(place, Cpu) and (verify is True or sizes))):
-        raise ValueError("isolate and verify need copies of this process; this system makes none")
+    if not (on_gpu or place.copies()) and (alone or verify is True or sizes):
+        raise ValueError(
+            "isolate and verify need copies of this process; this system makes none, and PyTorch "
+            "bears none where it sees a GPU (hide it with CUDA_VISIBLE_DEVICES=-1)"
+        )
 
-    there = allocated(optimizers)
+    there = allocated(found)
 
     def look() -> FitReport:
         if alone:
             limit_memory(free.bytes)  # an error is better than being killed
         seen = observe(probe, place, most, allowed.bytes // 2)
-        if alone or isinstance(place, Cuda):
+        if alone or on_gpu:
             seen = tried(seen, probe, place, most, allowed.bytes // 2, free.bytes)
         return FitReport(
             device=place.name,
@@ -106,6 +109,9 @@ def fit(
             seen=seen,
             asked=batch_size,
             effective_batch=effective_batch,
+            pool=place.pool or Pool,
+            remark=place.remark,
+            headroom=place.headroom,
         )
 
     def run() -> FitReport:
@@ -120,37 +126,6 @@ def fit(
         return report
 
     return isolated(run) if alone else run()
-
-
-def place_of(data: Table, found: Sequence[Any]) -> Place:
-    """Where the step's memory is: on a GPU if its data, or arrays or parameters that it refers to,
-    are. TypeError for those of libraries whose allocations cannot be seen."""
-    kinds = {column.kind.library: column.chunks[0] for column in data.columns}
-    for name, array in kinds.items():
-        if name not in ("numpy", "cupy") and hasattr(array, "__dlpack_device__"):
-            raise TypeError(
-                f"the arrays are {name}'s, whose allocations cannot be seen; the check is for "
-                "steps on NumPy or CuPy arrays"
-            )
-    backends = {x.backend for x in found if isinstance(x, Optimizer)}
-    if "numba-cuda" in backends:
-        raise TypeError(
-            "the optimizer's parameters lie in GPU memory that is not CuPy's, whose allocations "
-            "cannot be seen; the check is for steps on NumPy or CuPy arrays"
-        )
-    libraries = {*kinds, *(library(x) for x in found if is_array(x))}
-    return Cuda() if "cupy" in libraries or "cupy" in backends else Cpu()
-
-
-def allocated(optimizers: Sequence[Optimizer]) -> dict[str, int]:
-    """Bytes that the optimizers' parameters and state take already."""
-    params = sum(nbytes(p.view) for opt in optimizers for p in opt._params)
-    state = sum(nbytes(a) for opt in optimizers for p in opt._params for a in p.state.values())
-    return {PARAMETERS: params, STATE: state}
-
-
-def nbytes(array: Any) -> int:
-    return math.prod(array.shape) * array.dtype.itemsize
 
 
 def verified(report: FitReport, probe: Probe, place: Place, size: int) -> Verified:

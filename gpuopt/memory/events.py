@@ -1,9 +1,10 @@
 """What a run of a few steps allocates, event by event."""
 
-import functools
 import itertools
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -12,7 +13,8 @@ import numpy as np
 
 INPUTS, GRADIENTS, STATE = "inputs", "gradients", "optimizer state"
 REST = "activations and temporaries"
-LIBRARIES = ("numpy", "cupy", "cupyx", "gpuopt")  # whose lines are of no interest, but for those in
+# whose lines are of no interest, but for those in NETWORKS
+LIBRARIES = ("numpy", "cupy", "cupyx", "torch", "gpuopt")
 NETWORKS = "gpuopt.training"
 
 
@@ -56,31 +58,59 @@ class Trace:
 
 
 class Recorder:
-    """Writes a trace: a tracer tells it of allocations, the run of what they are for."""
+    """Writes a trace: a tracer tells it of allocations, the run of what they are for.
+
+    later: set by a tracer that learns of allocations when the run is over. It is given whatever is
+    told meanwhile, as functions to call at their places among the allocations.
+    """
+
+    later: Callable[[Callable[[], None]], None] | None = None
 
     def __init__(self, batch: int) -> None:
         self.trace = Trace(batch)
         self.live: dict[int, int] = {}  # address to block
-        self.role = REST
+        self.known: set[int] = set()  # addresses told of and not yet freed
+        self._role = REST
 
-    def malloc(self, address: int, size: int) -> None:
-        blocks = self.trace.blocks
-        self.live[address] = len(blocks)
-        self.trace.order.append(len(blocks))
-        blocks.append(Block(size, line_of(sys._getframe(2)), self.role))
+    def malloc(self, address: int, size: int, where: str | None = None) -> None:
+        where = where or line_of(sys._getframe(2))
+        self.known.add(address)
+        self.tell(partial(self._malloc, address, size, where))
 
     def free(self, address: int) -> None:
         """What was there before the run is no event: another run may not find it."""
-        if address in self.live:
-            self.trace.order.append(~self.live.pop(address))
+        if address in self.known:
+            self.known.discard(address)
+            self.tell(partial(self._free, address))
+
+    def role(self, role: str) -> None:
+        """Say what the next blocks are for."""
+        self.tell(partial(setattr, self, "_role", role))
 
     def step_ends(self) -> None:
-        self.trace.steps.append(len(self.trace.order))
+        self.tell(lambda: self.trace.steps.append(len(self.trace.order)))
 
     def name(self, arrays: list[Any], role: str) -> None:
         """Say what the blocks are for in which these arrays lie."""
-        for array in arrays:
-            at = address_of(array)
+        self.tell(partial(self._name, [address_of(array) for array in arrays], role))
+
+    def tell(self, change: Callable[[], None]) -> None:
+        if self.later is None:
+            change()
+        else:
+            self.later(change)
+
+    def _malloc(self, address: int, size: int, where: str) -> None:
+        blocks = self.trace.blocks
+        self.live[address] = len(blocks)
+        self.trace.order.append(len(blocks))
+        blocks.append(Block(size, where, self._role))
+
+    def _free(self, address: int) -> None:
+        self.trace.order.append(~self.live.pop(address))
+
+    def _name(self, addresses: list[int], role: str) -> None:
+        for at in addresses:
             for start, k in self.live.items():
                 if start <= at < start + max(self.trace.blocks[k].size, 1):
                     self.trace.blocks[k].role = role
@@ -96,13 +126,15 @@ def line_of(frame: FrameType | None) -> str:
     return "unknown"
 
 
-@functools.cache
+@cache
 def words(file: str, line: int, function: str) -> str:
     return f"{Path(file).name}:{line} in {function}"
 
 
 def address_of(array: Any) -> int:
     """Where an array's first element lies; 0 where it does not say."""
+    if hasattr(array, "untyped_storage"):  # torch's, some of which raise when asked as the others
+        return int(array.data_ptr())
     for name in ("__cuda_array_interface__", "__array_interface__"):
         if hasattr(array, name):
             return int(getattr(array, name)["data"][0])

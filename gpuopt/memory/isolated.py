@@ -76,7 +76,7 @@ def in_child(function: Callable[[], Any], pipe: int) -> None:
     try:
         try:
             gc.freeze()  # collections look at what is new only
-            start_numba()
+            one_thread()
             answer = pickle.dumps((function(), None))
         except BaseException as error:
             answer = dumped(error)
@@ -116,9 +116,9 @@ def in_use(kind: str) -> int:
     return numbers(Path("/proc/self/status")).get(kind, 0)
 
 
-def start_numba() -> None:
-    """Numba's OpenMP threads stay behind in the parent, and it ends a process that goes on with
-    them; here it starts anew, with one."""
+def one_thread() -> None:
+    """OpenMP's threads stay behind in the parent: PyTorch would wait for them for ever, and Numba
+    ends a process that goes on with them; here each goes on with one."""
     parallel = sys.modules.get("numba.np.ufunc.parallel")
     if parallel is not None and getattr(parallel, "_is_initialized", False):
         import numba
@@ -126,3 +126,6 @@ def start_numba() -> None:
         parallel._is_initialized = False  # pyright: ignore
         parallel._launch_threads()  # pyright: ignore
         numba.set_num_threads(1)
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)  # last: starting Numba's sets OpenMP's number, which is PyTorch's

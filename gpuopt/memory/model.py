@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gpuopt.memory.events import REST, Block, Trace
-from gpuopt.memory.pool import Pool
+from gpuopt.memory.pool import AnyPool
 
 ROUNDING = 8  # bytes that a block may be off its line or parabola
 MOST = 2.0**48  # bytes of a block: more than any machine has, and sums of them are integers
@@ -72,7 +72,7 @@ class Model:
         peak = running(trace.order, trace.sizes).max(initial=1)
         return float(difference[k] / peak), trace.blocks[k]
 
-    def peak(self, batch: int, pool: Pool | None = None) -> Peak:
+    def peak(self, batch: int, pool: AnyPool | None = None) -> Peak:
         """The most that a run at `batch` takes at once, in arrays, or in the segments of a `pool`.
 
         Raises PoolFull where the pool has a limit that does not do.
@@ -125,7 +125,7 @@ def running(order: Sequence[int], sizes: np.ndarray) -> np.ndarray:
     return np.cumsum(np.where(events >= 0, sizes[events], -sizes[~events]))
 
 
-def replayed(pool: Pool, order: Sequence[int], sizes: np.ndarray) -> np.ndarray:
+def replayed(pool: AnyPool, order: Sequence[int], sizes: np.ndarray) -> np.ndarray:
     """Bytes that the pool has taken after each event."""
     chunks, taken = dict[int, Any](), []
     for event in order:

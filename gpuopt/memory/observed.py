@@ -9,7 +9,7 @@ from gpuopt.memory.fitting import Fitted, larger, smallest
 from gpuopt.memory.isolated import ChildDied
 from gpuopt.memory.model import Model
 from gpuopt.memory.places import Place
-from gpuopt.memory.pool import Pool
+from gpuopt.memory.pool import AnyPool
 from gpuopt.memory.probe import Probe
 from gpuopt.memory.text import OUTSIDE, UNSEEN
 from gpuopt.memory.units import size as words
@@ -45,7 +45,7 @@ class Observed:
             unseen += max(0.0, slope) * (batch_size - sizes[-1])
         return {UNSEEN: int(unseen), OUTSIDE: self.outside}
 
-    def expected(self, batch_size: int, pool: Pool | None) -> int:
+    def expected(self, batch_size: int, pool: AnyPool | None) -> int:
         """Bytes that a run takes by itself."""
         peak = model_for(self.models, batch_size).peak(batch_size, pool)
         return peak.bytes + self.besides(batch_size)[UNSEEN]
@@ -83,7 +83,7 @@ def tried(seen: Observed, probe: Probe, place: Place, most: int, room: int, free
         return seen.expected(size, place.empty_pool())
 
     size = 2 ** (min(most, TRIAL_SIZE).bit_length() - 1)
-    while size > least and expected(size) > min(TRIAL_BYTES, room):
+    while size > least and seen.expected(size, None) > min(TRIAL_BYTES, room):
         size //= 2
     if seen.doubt is not None or size <= least:
         return seen
@@ -93,7 +93,8 @@ def tried(seen: Observed, probe: Probe, place: Place, most: int, room: int, free
             partial(place.taken, partial(probe.run, size)), free, partial(probe.warm_up, least)
         )
         hidden = max(0, taken - expected(size))
-        if hidden > HIDDEN + HIDDEN_SHARE * taken:
+        share = max(HIDDEN_SHARE, place.headroom / (1 + place.headroom))
+        if hidden > HIDDEN + share * taken:
             doubt = (
                 f"a batch of {size} took {words(taken)}, where {words(expected(size))} were to be "
                 "expected from smaller ones; other libraries may take the rest, or a step that "

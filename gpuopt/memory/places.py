@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gpuopt.memory.budget import Budget, cpu_budget, gpu_budget
-from gpuopt.memory.isolated import in_use, isolated, limit_memory
-from gpuopt.memory.pool import Pool
+from gpuopt.memory.isolated import in_use, isolated, limit_memory, possible
+from gpuopt.memory.pool import AnyPool, Pool, PoolKind
 from gpuopt.memory.probe import Tracer
 from gpuopt.memory.trace_cupy import cupy_trace
 from gpuopt.memory.trace_numpy import numpy_trace
@@ -24,9 +24,18 @@ class Place(ABC):
 
     name: str
     tracer: Tracer
-    elided: int | None  # bytes from which a + b + c is computed in the memory of a + b
-    empty_pool: Callable[[], Pool | None]  # through which to replay a trace
+    elided: int | None = None  # bytes from which a + b + c is computed in the memory of a + b
+    pool: PoolKind | None = None  # the model of a pool through which to replay a trace
     random: Sequence[Any] = ()  # generators of global random numbers, besides NumPy's and Python's
+    headroom: float  # the share that allocators may take beyond the model; docs/decisions.md
+    remark: str = ""  # what cannot be seen here
+
+    def copies(self) -> bool:
+        """Whether a copy of this process can try the step."""
+        return False
+
+    def empty_pool(self) -> AnyPool | None:
+        return None if self.pool is None else self.pool(None)
 
     @abstractmethod
     def budget(self) -> Budget:
@@ -52,9 +61,12 @@ class Place(ABC):
 
 class Cpu(Place):
     name = "cpu"
+    headroom = 0.2
     tracer = staticmethod(numpy_trace)
     elided = 2**18  # NPY_MIN_ELIDE_BYTES in numpy/_core/src/multiarray/temp_elide.c
-    empty_pool = staticmethod(lambda: None)
+
+    def copies(self) -> bool:
+        return possible()
 
     def budget(self) -> Budget:
         return cpu_budget()
@@ -90,16 +102,23 @@ class Cpu(Place):
         return isolated(guarded)
 
 
-class Cuda(Place):
+class Gpu(Place):
+    name = "cuda"
+    headroom = 0.05
+
+    def taken(self, run: Run) -> int:
+        before = self.outside()
+        return self.peak(run) + max(0, self.outside() - before)
+
+
+class Cuda(Gpu):
     """The current device of CuPy, with its default pool.
 
     Raises TypeError where CuPy allocates through something else.
     """
 
-    name = "cuda"
     tracer = staticmethod(cupy_trace)
-    elided = None
-    empty_pool = staticmethod(Pool)
+    pool = Pool
 
     def __init__(self) -> None:
         self.cupy = importlib.import_module("cupy")
@@ -137,10 +156,6 @@ class Cuda(Place):
         with Watch():
             run()
         return peak - before
-
-    def taken(self, run: Run) -> int:
-        before = self.outside()
-        return self.peak(run) + max(0, self.outside() - before)
 
     def guarded(self, measure: Callable[[], Any], limit: int, warm_up: Run) -> Any:
         warm_up()

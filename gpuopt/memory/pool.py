@@ -14,6 +14,8 @@ it is the one that became free last; `ties` counts such choices. Without any the
 
 import math
 from bisect import bisect_left, insort
+from collections.abc import Callable
+from typing import Any, Protocol
 
 UNIT = 512  # bytes
 
@@ -22,13 +24,28 @@ class PoolFull(MemoryError):
     """The pool may not take what it needs: CuPy raises its OutOfMemoryError."""
 
 
+class AnyPool(Protocol):
+    """What a model of a pool is to others."""
+
+    @property
+    def total(self) -> int: ...
+    def malloc(self, size: int) -> "Chunk": ...
+    def free(self, chunk: "Chunk") -> None: ...
+
+
+PoolKind = Callable[[int | None], AnyPool]  # from its limit in bytes
+
+
 class Chunk:
-    """A part of a segment, in use or free: its size in bytes and its neighbours there."""
+    """A part of a segment, in use or free: its size in bytes and its neighbours there.
 
-    __slots__ = ("after", "before", "free", "size")
+    address: the number of its segment, and how many bytes of that come before it.
+    """
 
-    def __init__(self, size: int) -> None:
-        self.size, self.free = size, False
+    __slots__ = ("address", "after", "before", "free", "size")
+
+    def __init__(self, size: int, address: tuple[int, int] = (0, 0)) -> None:
+        self.size, self.free, self.address = size, False, address
         self.before: Chunk | None = None
         self.after: Chunk | None = None
 
@@ -40,9 +57,14 @@ class Pool:
     free; `peak_used` and `peak_total` are the most of each so far.
     """
 
+    least_rest = 1  # bytes of a chunk that are left over for another; fewer belong to the first
+
     def __init__(self, limit: int | None = None) -> None:
         self.limit = math.inf if limit is None else limit
-        self.used = self.total = self.peak_used = self.peak_total = self.ties = 0
+        self.used: int = 0
+        self.total: int = 0
+        self.peak_used = self.peak_total = self.ties = 0
+        self._segments = 0  # so far
         self._sizes: list[int] = []  # of the free chunks: each once, ascending
         self._free: dict[int, dict[Chunk, None]] = {}  # by size, in the order they became free
 
@@ -55,14 +77,12 @@ class Pool:
             return Chunk(0)
         at = bisect_left(self._sizes, size)
         if at == len(self._sizes):
-            chunk = self._segment(size)
+            chunk = self._segment(self.segment_for(size))
         else:
-            same = self._free[self._sizes[at]]
-            self.ties += len(same) > 1
-            chunk = self._take(next(reversed(same)))
-            if chunk.size > size:
-                self._split(chunk, size)
-        self.used += size
+            chunk = self._take(self.choose(self._free[self._sizes[at]]))
+        if chunk.size - size >= self.least_rest:
+            self._split(chunk, size)
+        self.used += chunk.size
         self.peak_used = max(self.peak_used, self.used)
         return chunk
 
@@ -84,17 +104,35 @@ class Pool:
             if not (chunk.before or chunk.after):
                 self.total -= self._take(chunk).size
 
+    def segment_for(self, size: int) -> int:
+        """How large a segment is taken for a chunk."""
+        return size
+
+    def choose(self, same: dict[Chunk, None]) -> Chunk:
+        """One of several free chunks of one size, in the order in which they became free."""
+        self.ties += len(same) > 1
+        return next(reversed(same))
+
+    @property
+    def whole(self) -> Any:
+        """The pool whose limit counts, and whose free segments can go back."""
+        return self
+
     def _segment(self, size: int) -> Chunk:
-        if self.total + size > self.limit:
-            self.free_all_blocks()
-            if self.total + size > self.limit:
-                raise PoolFull(f"{size} bytes do not fit: {self.total} of {self.limit} are taken")
+        whole = self.whole
+        if whole.total + size > whole.limit:
+            whole.free_all_blocks()
+            if whole.total + size > whole.limit:
+                taken = f"{whole.total} of {whole.limit} are taken"
+                raise PoolFull(f"{size} bytes do not fit: {taken}")
         self.total += size
         self.peak_total = max(self.peak_total, self.total)
-        return Chunk(size)
+        self._segments += 1
+        return Chunk(size, (self._segments, 0))
 
     def _split(self, chunk: Chunk, size: int) -> None:
-        rest = Chunk(chunk.size - size)
+        segment, offset = chunk.address
+        rest = Chunk(chunk.size - size, (segment, offset + size))
         rest.before, rest.after, chunk.after, chunk.size = chunk, chunk.after, rest, size
         if rest.after:
             rest.after.before = rest

@@ -14,6 +14,14 @@ import numpy as np
 
 from gpuopt.arrays import is_array
 from gpuopt.loss_scaler import LossScaler
+from gpuopt.memory.preserve_torch import (
+    code_of_torch,
+    held_by_module,
+    is_module,
+    is_tensor,
+    remember,
+    torch_kinds,
+)
 from gpuopt.optimizer import Optimizer
 
 MANY = 10_000  # objects that are looked through
@@ -23,9 +31,10 @@ PLAIN = (str, bytes, int, float, complex, type(None), types.ModuleType)
 
 
 def reachable(*roots: Any) -> list[Any]:
-    """The optimizers, loss scalers, random generators and arrays that functions and objects hold:
-    in closures, globals that their code names, attributes, containers."""
-    found: list[Any] = []
+    """The optimizers, loss scalers, random generators and arrays that functions and objects hold,
+    and PyTorch's modules, optimizers, schedulers and gradient scalers: in closures, globals that
+    their code names, attributes, containers."""
+    found, kinds = list[Any](), torch_kinds()
     waiting, seen = deque(roots), set()
     while waiting and len(seen) < MANY:
         x = waiting.popleft()
@@ -38,7 +47,8 @@ def reachable(*roots: Any) -> list[Any]:
         elif isinstance(x, (Optimizer, LossScaler)) or is_random(x) or is_array(type(x)):
             found.append(x)
         else:
-            waiting += held_by(x)
+            found += [x] if isinstance(x, kinds) else []
+            waiting += [y for y in held_by(x) if not code_of_torch(y)]
     return found
 
 
@@ -48,7 +58,7 @@ def held_by(x: Any) -> Iterable[Any]:
         closed = [cell.cell_contents for cell in x.__closure__ or () if not empty(cell)]
         defaults = [*(x.__defaults__ or ()), *(x.__kwdefaults__ or {}).values()]
         return [*closed, *named(x), *defaults, *vars(x).values()]
-    return gc.get_referents(x)
+    return held_by_module(x) if is_module(x) else gc.get_referents(x)
 
 
 def named(function: types.FunctionType) -> Iterator[Any]:
@@ -74,7 +84,7 @@ def empty(cell: types.CellType) -> bool:
 
 
 def is_random(x: Any) -> bool:
-    if type(x) is random.Random or isinstance(x, NUMPY_RANDOM):
+    if type(x) is random.Random or isinstance(x, NUMPY_RANDOM) or is_torch_random(x):
         return True
     return any(
         c.__module__.startswith("cupy.random") and c.__name__ in CUPY_RANDOM
@@ -82,16 +92,25 @@ def is_random(x: Any) -> bool:
     )
 
 
+def is_torch_random(x: Any) -> bool:
+    return type(x).__module__.startswith("torch") and type(x).__name__ == "Generator"
+
+
 def snapshot(found: Iterable[Any], arrays: Iterable[Any] = ()) -> Callable[[], None]:
-    """Copies of the optimizers and loss scalers in `found`, and of arrays; the result puts them
-    back, as often as it is called. RuntimeError for an optimizer that cannot be put back."""
+    """Copies of the optimizers, loss scalers and PyTorch's objects in `found`, of its tensors that
+    want gradients, and of arrays; the result puts them back, as often as it is called. RuntimeError
+    for an optimizer that cannot be put back."""
+    found, arrays = list(found), list(arrays)
     undo: list[Callable[[], Any]] = []
     for x in found:
         if isinstance(x, Optimizer):
             undo.append(optimizer_state(x))
         elif isinstance(x, LossScaler):
             undo.append(partial(x.load_state_dict, x.state_dict()))
-    undo += [partial(array.__setitem__, ..., copy.deepcopy(array)) for array in arrays]
+    own = [x for x in found if isinstance(x, torch_kinds()) or (is_tensor(x) and x.requires_grad)]
+    undo += remember([*own, *filter(is_tensor, arrays)])
+    others = [array for array in arrays if not is_tensor(array)]
+    undo += [partial(array.__setitem__, ..., copy.deepcopy(array)) for array in others]
 
     def restore() -> None:
         for each in undo:
@@ -121,6 +140,8 @@ def put_back(x: Any) -> Callable[[], None]:
         return partial(x.set_state, x.get_state(legacy=False))
     if isinstance(x, random.Random):
         return partial(x.setstate, x.getstate())
+    if is_torch_random(x):
+        return partial(x.set_state, x.get_state())
     other = type(x)(0)  # CuPy's state cannot be read: meanwhile another one's takes its place
     exchange(x, other)
     return partial(exchange, x, other)

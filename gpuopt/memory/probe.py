@@ -3,8 +3,9 @@
 import contextlib
 import gc
 import os
+import re
 from collections.abc import Callable, Coroutine, Generator, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ from gpuopt.memory.events import GRADIENTS, INPUTS, REST, STATE, Recorder, Trace
 from gpuopt.optimizer import Optimizer
 
 STEPS = 2  # in the second the first one's gradients may still be there, and the state is
+
+NO_MEMORY = re.compile("DefaultCPUAllocator|bad_alloc|could not create a memory")
 
 Step = Callable[..., Any]
 Tracer = Callable[[Recorder], AbstractContextManager[None]]
@@ -28,7 +31,7 @@ class Probe:
         self,
         step: Step,
         data: Table,
-        optimizers: Sequence[Optimizer],
+        optimizers: Sequence[Any],
         tracer: Tracer,
     ) -> None:
         self.step, self.data = step, data
@@ -46,13 +49,14 @@ class Probe:
         while the last one, and what its step returned, are still there."""
         recorder, result = recorder or Recorder(size), None
         with one_blas_thread(), silence():
-            recorder.role = INPUTS
+            recorder.role(INPUTS)
             index = self.index(size)
             for _ in range(STEPS):
-                recorder.role = INPUTS
+                recorder.role(INPUTS)
                 batch = self.data.take(index)
-                recorder.role = REST
-                result = self.step(*batch)
+                recorder.role(REST)
+                with memory_errors():
+                    result = self.step(*batch)
                 recorder.step_ends()
             if isinstance(result, (Generator, Coroutine)):
                 raise TypeError(
@@ -85,6 +89,17 @@ class Probe:
 
 
 @contextmanager
+def memory_errors() -> Iterator[None]:
+    """PyTorch raises RuntimeErrors where memory ends: here they are MemoryErrors."""
+    try:
+        yield
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError" and not NO_MEMORY.search(str(error)):
+            raise
+        raise MemoryError(str(error)) from None
+
+
+@contextmanager
 def silence() -> Iterator[None]:
     """What a step prints goes nowhere: it was not asked to run."""
     with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
@@ -104,7 +119,7 @@ def quiet_collector() -> Iterator[None]:
 
 
 @contextmanager
-def watched(optimizers: Sequence[Optimizer], recorder: Recorder) -> Iterator[None]:
+def watched(optimizers: Sequence[Any], recorder: Recorder) -> Iterator[None]:
     """Tell gradients by what the optimizers' `step` is given."""
 
     def watch(optimizer: Optimizer) -> None:
@@ -119,10 +134,15 @@ def watched(optimizers: Sequence[Optimizer], recorder: Recorder) -> Iterator[Non
         original = optimizer.step
         vars(optimizer)["step"] = step
 
-    for optimizer in optimizers:
-        watch(optimizer)
-    try:
-        yield
-    finally:
+    def watch_torch(optimizer: Any, *_: Any) -> None:
+        params = [p for group in optimizer.param_groups for p in group["params"]]
+        recorder.name([p.grad for p in params if p.grad is not None], GRADIENTS)
+
+    with ExitStack() as stack:
         for optimizer in optimizers:
-            vars(optimizer).pop("step", None)
+            if isinstance(optimizer, Optimizer):
+                watch(optimizer)
+                stack.callback(vars(optimizer).pop, "step", None)
+            else:
+                stack.callback(optimizer.register_step_pre_hook(watch_torch).remove)
+        yield

@@ -9,11 +9,9 @@ from dataclasses import dataclass, field
 from gpuopt.memory.budget import Budget
 from gpuopt.memory.model import Peak
 from gpuopt.memory.observed import Observed, model_for
-from gpuopt.memory.pool import Pool, PoolFull
+from gpuopt.memory.pool import AnyPool, Pool, PoolFull, PoolKind
 from gpuopt.memory.text import FAILS, FITS, ROLES, ROUNDING, UNCERTAIN, lines
 from gpuopt.memory.units import size as words
-
-HEADROOM = {"cpu": 0.2, "cuda": 0.05}  # what allocators take beyond the model; docs/decisions.md
 
 
 @dataclass(frozen=True)
@@ -58,11 +56,14 @@ class FitReport:
     verdict: "fits", "does not fit", or "uncertain" (within the headroom that allocators may take,
     or a step that does not allocate by rule). largest, largest_power_of_two: the largest that fit,
     up to `most`; 0 where none does. allocated: bytes that are there already by what
-    they are for. seen: what the probes saw. verified: runs under a guard, if there were any. All
-    bytes but `allocated` are above those taken before.
+    they are for. seen: what the probes saw. verified: runs under a guard, if there were any. pool:
+    the model of the GPU's pool. headroom: the share that allocators may take beyond what is
+    predicted. remark: what cannot be seen. All bytes but `allocated` are above
+    those taken before.
     """
 
     device: str
+    headroom: float
     budget: Budget
     most: int
     allocated: dict[str, int]
@@ -70,11 +71,12 @@ class FitReport:
     asked: int | None = None
     effective_batch: int | None = None
     verified: list[Verified] = field(default_factory=list)
+    pool: PoolKind = Pool
+    remark: str = ""
 
     def __post_init__(self) -> None:
-        headroom = HEADROOM[self.device]
         begins = [f.least for f in self.seen.models[1:] if f.least <= self.most]
-        power, size = largest(lambda batch: self.within(batch, headroom), self.most, begins)
+        power, size = largest(lambda batch: self.within(batch, self.headroom), self.most, begins)
         self.largest_power_of_two, self.largest = (0, 0) if self.doubt else (power, size)
         self.batch_size = self.asked or power or 1
         self.verdict = self.verdict_at(self.batch_size)
@@ -85,11 +87,11 @@ class FitReport:
         if self.device == "cpu":
             return self.replay(batch_size, None)
         try:
-            return self.replay(batch_size, Pool(self.room(batch_size)))
+            return self.replay(batch_size, self.pool(self.room(batch_size)))
         except PoolFull:
-            return self.replay(batch_size, Pool())
+            return self.replay(batch_size, self.pool(None))
 
-    def replay(self, batch_size: int, pool: Pool | None) -> Peak:
+    def replay(self, batch_size: int, pool: AnyPool | None) -> Peak:
         return model_for(self.seen.models, batch_size).peak(batch_size, pool)
 
     def room(self, batch_size: int) -> int:
@@ -110,7 +112,7 @@ class FitReport:
 
     def fits(self, batch_size: int) -> bool:
         """Whether mini-batches of this size fit, with headroom."""
-        return self.doubt is None and self.within(batch_size, HEADROOM[self.device])
+        return self.doubt is None and self.within(batch_size, self.headroom)
 
     def within(self, batch_size: int, headroom: float) -> bool:
         """Whether a run stays within the budget, with a share of what it takes to spare."""
@@ -118,7 +120,7 @@ class FitReport:
         if self.device == "cpu" or room < 0:
             return self.replay(batch_size, None).bytes <= room
         try:
-            self.replay(batch_size, Pool(room))
+            self.replay(batch_size, self.pool(room))
         except PoolFull:
             return False
         return True
@@ -158,7 +160,7 @@ class FitReport:
         most = max(parts, key=lambda role: parts[role])
         lack = words(need - self.budget.bytes) + " too much"
         if need <= self.budget.bytes:
-            lack = f"and allocators may take {HEADROOM[self.device]:.0%} more"
+            lack = f"and allocators may take {self.headroom:.0%} more"
         return f"it needs {words(need)}, {lack}; most of it are {most} ({words(parts[most])})"
 
     def __str__(self) -> str:

@@ -64,6 +64,8 @@ def lines(report: "FitReport") -> list[str]:
         note = f"  ({words(there)} allocated already)" if there else ""
         if taken:
             text.append(f"  {role:<28} {words(taken):>10}{note}")
+    if report.remark:
+        text += ["", f"{report.remark}."]
     if report.verified:
         text += ["", *map(str, report.verified)]
     return text
@@ -83,6 +85,7 @@ def as_dict(report: "FitReport") -> dict[str, Any]:
         "up_to": report.most,
         "accumulation": report.accumulation,
         "doubt": report.doubt,
+        "remark": report.remark,
         "breakdown": report.breakdown(),
         "allocated_already": report.allocated,
         "verified": [asdict(run) for run in report.verified],

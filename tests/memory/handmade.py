@@ -5,6 +5,7 @@ from gpuopt.memory.events import REST, Block, Trace
 from gpuopt.memory.fitting import Fitted
 from gpuopt.memory.model import Model
 from gpuopt.memory.observed import Observed
+from gpuopt.memory.places import Cpu, Cuda
 from gpuopt.memory.report import FitReport
 
 
@@ -28,7 +29,8 @@ def report(model, budget, most, *, device="cpu", outside=0, unseen=None, **rest)
     doubt = rest.pop("doubt", None)
     seen = Observed([Fitted(model, 16, doubt)], outside, dict.fromkeys(unseen, 0), unseen, doubt)
     allocated = rest.pop("allocated", {"parameters": 0, "optimizer state": 0})
-    return FitReport(device, given(budget), most, allocated, seen, **rest)
+    headroom = (Cpu if device == "cpu" else Cuda).headroom
+    return FitReport(device, headroom, given(budget), most, allocated, seen, **rest)
 
 
 def peak(sizes, order, batch):
