@@ -25,7 +25,7 @@ python bench/table.py --check
 
 say "the README's test command"
 pip install -q ".[test]"
-pytest -q
+pytest -q -n 2 --dist loadfile
 
 say "types"
 pyright

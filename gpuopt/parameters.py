@@ -26,12 +26,17 @@ class Param:
     @property
     def label(self) -> str:
         """The parameter's name in error messages."""
-        return f"params[{int(self.key)}]" if self.key.isdigit() else f"params[{self.key!r}]"
+        return labelled(self.key)
 
     @property
     def buffers(self) -> tuple[str, ...]:
         """Names of the state buffers that the parameter has, or will have."""
         return self.parts.around(self.group.rule).state
+
+
+def labelled(key: str) -> str:
+    """A parameter's key, its number or its name, as errors show it."""
+    return f"params[{int(key)}]" if key.isdigit() else f"params[{key!r}]"
 
 
 def make_params(

@@ -1,0 +1,145 @@
+"""All parameters of a torch optimizer, bound to plans for as long as nothing has moved."""
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import replace
+from operator import is_
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from gpuopt.backends.base import Backend
+from gpuopt.options import Options
+from gpuopt.parameters import labelled
+from gpuopt.torch.bound import Bound, Member
+from gpuopt.torch.hyper import Settings
+from gpuopt.torch.layout import Watch
+from gpuopt.torch.state import completed, steps_taken
+from gpuopt.torch.tensors import is_sharded, local
+
+if TYPE_CHECKING:
+    from gpuopt.torch.fused import Fused
+
+
+class Binding:
+    """A plan for each kind of device. Every step looks whether parameters and state are where they
+    were; if not, another binding finds everything again in the optimizer's param_groups and state.
+    """
+
+    def __init__(self, opt: "Fused") -> None:
+        self.opt = opt
+        self.params = list(all_params(opt))
+        self.sizes = [len(group["params"]) for group in opt.param_groups]
+        self.sharded = any(map(is_sharded, self.params))
+        self.threads = torch.get_num_threads()
+        self.settings: list[Settings] = []
+        kinds: dict[str, list[Member]] = {}
+        for group, keys in zip(opt.param_groups, keys_of(opt.param_groups), strict=True):
+            of_kind: dict[str, Settings] = {}
+            for key, p in zip(keys, group["params"], strict=True):
+                if p.device.type not in of_kind:
+                    of_kind[p.device.type] = Settings(opt.rule_of(group), group)
+                member = self.member(p, key, of_kind[p.device.type])
+                kinds.setdefault(p.device.type, []).append(member)
+            self.settings += of_kind.values()
+        self.check_clipping(kinds)
+        self.members = list(itertools.chain.from_iterable(kinds.values()))
+        self.bounds = [Bound(members, opt.keys) for members in kinds.values()]
+        self.plain = Options(max_norm=opt.max_norm)
+
+    def member(self, p: torch.Tensor, key: str, settings: Settings) -> Member:
+        state = self.opt.kept.get(p, {})
+        taken = steps_taken(state, self.opt.keys)
+        if p.grad is not None:
+            state = completed(state, p, settings.group.rule, self.opt.keys, labelled(key))
+        return Member(p, key, settings, taken, dict(state))
+
+    def check_clipping(self, kinds: dict[str, list[Member]]) -> None:
+        if self.opt.max_norm is not None and (self.sharded or len(kinds) > 1):
+            where = "several kinds of device" if len(kinds) > 1 else "several processes"
+            raise ValueError(
+                f"max_norm={self.opt.max_norm}: the parameters are spread over {where}, and this "
+                "optimizer measures only one; call torch.nn.utils.clip_grad_norm_ before step"
+            )
+
+    def first(self) -> None:
+        """The step for which it was made. What torch shows as state appears when it has run."""
+        self.run()
+        for member in self.members:
+            if member.state:
+                self.opt.kept[member.param].update(member.state)
+        self.only_tensors = all(isinstance(x, torch.Tensor) for x in self.state())
+        self.watch = Watch(self.held())
+
+    def step(self) -> bool:
+        """A later step; False, and nothing done, if another binding is needed."""
+        if not self.holds() or not all(bound.follow() for bound in self.bounds):
+            return False
+        self.run()
+        return True
+
+    def run(self) -> None:
+        for bound in self.bounds:
+            bound.run(self.options(bound.backend))
+
+    def holds(self) -> bool:
+        """Whether parameters, groups and state are what and where they were."""
+        opt = self.opt
+        params = list(all_params(opt))
+        if len(params) != len(self.params) or not all(map(is_, params, self.params)):
+            return False
+        if [len(group["params"]) for group in opt.param_groups] != self.sizes:
+            return False
+        if torch.get_num_threads() != self.threads or opt.max_norm != self.plain.max_norm:
+            return False
+        if not all(bound.numbers.holds for bound in self.bounds):
+            return False
+        held = self.watch.follow(self.held())
+        if held is None or not (held == self.watch.addresses).all():
+            return False
+        return all(s.follow(opt.rule_of(s.source)) for s in self.settings)
+
+    def held(self) -> tuple[Any, ...]:
+        """All parameters and all that torch keeps as their state."""
+        tensors = (*self.params, *self.state())
+        if not self.only_tensors:
+            tensors = tuple(x for x in tensors if isinstance(x, torch.Tensor))
+        return tuple(map(local, tensors)) if self.sharded else tensors
+
+    def state(self) -> Iterator[Any]:
+        """All values in torch's state, in which loads may leave what belongs to no parameter."""
+        states = self.opt.kept.values()
+        return itertools.chain.from_iterable([x.values() for x in states if isinstance(x, dict)])
+
+    def options(self, backend: Backend) -> Options:
+        """What a step does besides the rule: torch's GradScaler leaves its numbers with us."""
+        scale, found = self.opt.scaling
+        if scale is None and found is None:
+            return self.plain
+        if not backend.on_gpu:
+            number = None if scale is None else scale.item()
+            return replace(self.plain, scale=number)
+        arrays = [None if x is None else backend.scalar(x, "the scaler's") for x in (scale, found)]
+        return replace(self.plain, scale_array=arrays[0], found_inf_array=arrays[1])
+
+    def release(self) -> None:
+        """Give up the plans; torch's state has all counts. RuntimeError if a graph holds one."""
+        for bound in self.bounds:
+            bound.stepper.drop_plan()
+            bound.numbers.publish()
+
+    def settle(self) -> None:
+        """Have torch's state show the step counts, whoever knows them."""
+        for bound in self.bounds:
+            bound.settle()
+
+
+def all_params(opt: "Fused") -> Iterator[torch.Tensor]:
+    return itertools.chain.from_iterable([group["params"] for group in opt.param_groups])
+
+
+def keys_of(groups: list[dict[str, Any]]) -> list[list[str]]:
+    """For each group the names of its parameters; their numbers, where torch was given no names."""
+    count = itertools.count()
+    numbers = [[str(next(count)) for _ in group["params"]] for group in groups]
+    return [group.get("param_names") or n for group, n in zip(groups, numbers, strict=True)]

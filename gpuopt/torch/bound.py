@@ -1,0 +1,127 @@
+"""Parameters of a torch optimizer on one kind of device, bound to a plan of gpuopt."""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from gpuopt import backends
+from gpuopt.backends.base import Backend
+from gpuopt.options import BARE, Options
+from gpuopt.parameters import make_params
+from gpuopt.stepping import Stepper
+from gpuopt.torch.hyper import Settings
+from gpuopt.torch.layout import Watch
+from gpuopt.torch.numbers import Numbers
+from gpuopt.torch.state import Keys
+from gpuopt.torch.streams import on_torchs_streams
+from gpuopt.torch.tensors import gradient, is_sharded, local
+
+
+class Member(NamedTuple):
+    """A parameter, its number or name, the settings of its group, the steps it took, and its state
+    as torch keeps it: with every buffer that the rule needs, if it has a gradient."""
+
+    param: torch.Tensor
+    key: str
+    settings: Settings
+    taken: int
+    state: dict[str, Any]
+
+
+class Bound:
+    """Parameters, their state and a plan, for as long as no tensor moves and the same parameters
+    have gradients."""
+
+    def __init__(self, members: Sequence[Member], keys: Keys) -> None:
+        self.params = [m.param for m in members]
+        self.sharded = any(map(is_sharded, self.params))
+        self.active = [k for k, p in enumerate(self.params) if p.grad is not None]
+        self.idle = sorted({*range(len(members))} - {*self.active})
+        self.stepping = [self.params[k] for k in self.active]
+        parts = [local(p) for p in self.params]
+        self.backend = backend_for(parts)
+        self.devices = sorted({p.get_device() for p in parts if p.is_cuda})
+        groups = [m.settings.group for m in members]
+        keys_of = [m.key for m in members]
+        own = make_params(self.backend, keys_of, list(zip(parts, groups, strict=True)), BARE)
+        for param, member in zip(own, members, strict=True):
+            buffers = {name: member.state.get(keys.buffers[name]) for name in param.buffers}
+            param.state = {
+                name: self.backend.view(local(b), f"{name} of {param.label}", written=True)
+                for name, b in buffers.items()
+                if b is not None
+            }
+        self.stepper = Stepper(self.backend, own, None)
+        self.numbers = Numbers(
+            [m.taken for m in members], [m.state for m in members], [g.rule for g in groups], keys
+        )
+        self.stepper.counts = self.numbers.counts
+        for group in {id(g): g for g in groups}.values():
+            group.before_change = self.stepper.rule_changes
+            group.after_change = self.stepper.push
+        clean = {k: gradient(self.params[k], own[k].label) for k in self.active}
+        self.watch = Watch(tuple(clean.values()))
+        grads = tuple(clean.get(k) for k in range(len(members)))
+        self.given: tuple[Any, ...] = grads, None  # what the next run works on
+
+    def follow(self) -> bool:
+        """Take this step's gradients; False if some have come or gone, or lie otherwise than in the
+        step before."""
+        grads = [p.grad for p in self.params]
+        if self.sharded:
+            grads = [None if g is None else local(g) for g in grads]
+        if any(grads[k] is not None for k in self.idle):
+            return False
+        mine = tuple([grads[k] for k in self.active] if self.idle else grads)
+        addresses = self.watch.follow(mine)
+        if addresses is not None and self.idle:
+            addresses = scattered(addresses, self.active, len(grads))
+        self.given = tuple(grads), addresses
+        return addresses is not None
+
+    def run(self, options: Options) -> None:
+        """Step, on the gradients last taken."""
+        (grads, addresses), self.given = self.given, ()
+        if self.devices:
+            with on_torchs_streams(self.backend, self.devices):
+                self.stepper.step(grads, options, addresses)
+        else:
+            self.stepper.step(grads, options, addresses)
+        torch.autograd.graph.increment_version(self.stepping)
+        if not self.on_device_only:
+            self.numbers.publish()
+
+    @property
+    def on_device_only(self) -> bool:
+        """Whether only a GPU knows how many steps were taken."""
+        plan = self.stepper.plan
+        return plan is not None and plan.control is not None and plan.control.in_charge
+
+    def settle(self) -> None:
+        """Have torch's tensors show the step counts, whoever knows them."""
+        if self.on_device_only:
+            self.stepper.settled_counts()
+            self.numbers.publish()
+
+
+def backend_for(parts: Sequence[torch.Tensor]) -> Backend:
+    """The backend for tensors of one kind of device; on the CPU with as many threads as torch."""
+    backend = backends.pick(parts, None)
+    return with_threads(torch.get_num_threads()) if backend.name == "numba" else backend
+
+
+@functools.cache
+def with_threads(count: int) -> Backend:
+    from gpuopt.backends.numba import NumbaBackend  # so that this module needs no Numba
+
+    return NumbaBackend(count)
+
+
+def scattered(values: np.ndarray, at: list[int], count: int) -> np.ndarray:
+    """`count` numbers with `values` at some positions, and 0 elsewhere."""
+    spread = np.zeros(count, np.int64)
+    spread[at] = values
+    return spread

@@ -1,0 +1,142 @@
+"""What turns an optimizer of torch.optim into one that steps through gpuopt."""
+
+import inspect
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from gpuopt.options import bound
+from gpuopt.parameters import labelled
+from gpuopt.rules.base import Rule
+from gpuopt.torch.binding import Binding, keys_of
+from gpuopt.torch.hyper import Settings
+from gpuopt.torch.state import Keys, restored
+from gpuopt.torch.tensors import check_parameter
+
+MAX_NORM = inspect.Parameter(
+    "max_norm", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=float | None
+)
+
+
+class Fused:
+    """Mixed into an optimizer of torch.optim: takes its step as one fused pass over memory.
+
+    Parameters, param_groups, state, hooks and checkpoints stay torch's; see `gpuopt.torch`.
+    """
+
+    rule: type[Rule]
+    keys: Keys
+    param_groups: list[dict[str, Any]]
+    _step_supports_amp_scaling = True  # GradScaler then leaves unscaling and skipping to `step`
+    _binding: Binding | None = None
+    _loading: dict[str, Any] | None = None
+
+    def __init_subclass__(cls) -> None:
+        """Show torch's arguments, and max_norm, to whoever asks for the signature."""
+        torchs = inspect.signature(vars(cls).get("__init__") or super().__init__)
+        arguments = dict(list(torchs.parameters.items())[1:])
+        arguments.setdefault("max_norm", MAX_NORM)
+        cls.__signature__ = torchs.replace(parameters=list(arguments.values()))
+
+    def __init__(self, *args: Any, max_norm: float | None = None, **kwargs: Any) -> None:
+        self.max_norm = None if max_norm is None else bound("max_norm", max_norm)
+        super().__init__(*args, **kwargs)
+
+    def rule_of(self, group: dict[str, Any]) -> type[Rule]:
+        """The rule of a param_group."""
+        return self.rule
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        super().add_param_group(param_group)  # pyright: ignore
+        group = self.param_groups[-1]
+        try:
+            with torch.no_grad():
+                for key, p in zip(keys_of(self.param_groups)[-1], group["params"], strict=True):
+                    check_parameter(p, labelled(key))
+            Settings(self.rule_of(group), group)
+        except Exception:
+            del self.param_groups[-1]
+            raise
+
+    @torch._disable_dynamo  # type: ignore[attr-defined]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient, in place. `closure` is called first, with
+        gradients enabled, and what it returns is returned."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        with torch.no_grad():
+            if not self.skips and (self._binding is None or not self._binding.step()):
+                self.release()
+                binding = Binding(self)
+                binding.first()
+                self._binding = binding
+        return loss
+
+    def release(self) -> None:
+        """Give up the plans. RuntimeError if a graph holds one of their steps."""
+        if self._binding is not None:
+            self._binding.release()
+            self._binding = None
+
+    @property
+    def scaling(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """The loss scale, and whether a gradient is not finite, as GradScaler leaves them here."""
+        return getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+
+    @property
+    def skips(self) -> bool:
+        """Whether the host is to skip the step. Where all is on a GPU, that decides by itself."""
+        _, found = self.scaling
+        if found is None or all(p.is_cuda for g in self.param_groups for p in g["params"]):
+            return False
+        return bool(found.item())
+
+    @property
+    def grad_norm(self) -> float:
+        """The L2 norm of the last step's gradients before clipping, without loss scale. Reading it
+        waits for a GPU. RuntimeError if no step has measured it, as those with `max_norm` do."""
+        if self._binding is None:
+            raise RuntimeError("no step was taken yet, so no norm was measured")
+        return self._binding.bounds[0].stepper.grad_norm()
+
+    @property
+    def state(self) -> defaultdict[torch.Tensor, Any]:
+        """What torch.optim keeps for each parameter. After a step that a GPU may have skipped,
+        reading it waits for the GPU."""
+        if self._binding is not None:
+            self._binding.settle()
+        return self.kept
+
+    @property
+    def kept(self) -> defaultdict[torch.Tensor, Any]:
+        """The same as it stands, for who need not know whether a step was skipped."""
+        return self.__dict__["state"]
+
+    @state.setter
+    def state(self, value: defaultdict[torch.Tensor, Any]) -> None:
+        self.__dict__["state"] = value
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint of this optimizer or of torch.optim's of the same name. State of
+        16-bit parameters stays float32. Whatever raises changes nothing."""
+        keep = self.register_load_state_dict_pre_hook(  # pyright: ignore
+            lambda opt, given: setattr(opt, "_loading", given)  # as other hooks have left it
+        )
+        try:
+            super().load_state_dict(state_dict)  # pyright: ignore
+        finally:
+            keep.remove()
+            self._loading = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "max_norm": self.max_norm}  # pyright: ignore
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if self._loading is not None:
+            restored(state, self._loading, self.keys)
+        self.release()
+        super().__setstate__(state)  # pyright: ignore

@@ -1,0 +1,59 @@
+"""The hyper-parameters of torch's param_groups, as rules and learning rates of gpuopt."""
+
+import dataclasses
+from typing import Any
+
+import torch
+
+from gpuopt.groups import Group, learning_rate
+from gpuopt.rules.base import Rule
+
+
+class Settings:
+    """gpuopt's group for one of torch's, which stays a plain dict that anybody may write to."""
+
+    def __init__(self, rule: type[Rule], source: dict[str, Any]) -> None:
+        self.rule, self.source = rule, source
+        self.given = read(rule, source)
+        self.group = Group(made(rule, self.given), learning_rate(self.given["lr"]), None)
+
+    def follow(self, rule: type[Rule]) -> bool:
+        """Take over what has changed; False, and nothing done, where that needs other state."""
+        given = read(rule, self.source)
+        if rule is self.rule and given == self.given:
+            return True
+        new, lr = made(rule, given), learning_rate(given["lr"])
+        if new.state != self.group.rule.state:
+            return False
+        self.group.change(new, lr)
+        self.rule, self.given = rule, given
+        return True
+
+
+def read(rule: type[Rule], source: dict[str, Any]) -> dict[str, Any]:
+    """The fields of a rule that a param_group has, and lr, without tensors."""
+    if source.get("differentiable"):
+        raise ValueError(
+            "differentiable=True: a fused step is not part of autograd's graph; use torch.optim's "
+            "own optimizer to differentiate through steps"
+        )
+    names = (field.name for field in dataclasses.fields(rule) if field.name in source)
+    return {name: plain(name, source[name]) for name in ("lr", *names)}
+
+
+def plain(name: str, value: Any) -> Any:
+    """Tensors of one element as numbers (which waits for a GPU), in tuples as well."""
+    if isinstance(value, torch.Tensor):
+        if value.numel() != 1:
+            raise ValueError(f"{name} must be one number, got a tensor of {tuple(value.shape)}")
+        return value.item()
+    if isinstance(value, (tuple, list)):
+        return tuple(plain(name, x) for x in value)
+    return value
+
+
+def made(rule: type[Rule], given: dict[str, Any]) -> Rule:
+    """The rule with these fields; 0 and 1 are flags where a flag is expected, as in torch."""
+    flags = {f.name for f in dataclasses.fields(rule) if isinstance(f.default, bool)}
+    fields = {k: bool(v) if k in flags else v for k, v in given.items() if k != "lr"}
+    return rule(**fields)

@@ -1,0 +1,63 @@
+"""Step counts and scalar state: in PyTorch's tensors without axes, and in gpuopt's counts."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from gpuopt.counts import Counts
+from gpuopt.rules.base import Rule
+from gpuopt.torch.state import Keys
+
+EXACT = 2**22  # steps to which float32, PyTorch's dtype of a step count, is trusted to count
+
+
+class Numbers:
+    """The numbers of parameters, given the steps they took, their states ({}: none yet) and rules.
+
+    The tensors that show one number of all parameters lie in one tensor: a step sets them at once.
+    """
+
+    def __init__(
+        self,
+        taken: Sequence[int],
+        states: Sequence[dict[str, Any]],
+        rules: Sequence[Rule],
+        keys: Keys,
+    ) -> None:
+        self.counts = Counts.start([rule.carried for rule in rules])
+        self.counts.steps[:] = taken
+        for name, values in self.counts.carried.items():
+            for k, state in enumerate(states):
+                values[k] = state.get(keys.scalars[name], values[k])
+        self.at = np.array([k for k, state in enumerate(states) if state], np.intp)
+        sources = {"step": self.counts.steps} if keys.counted else {}
+        sources |= {keys.scalars[name]: x for name, x in self.counts.carried.items()}
+        self.shown: list[tuple[np.ndarray, np.ndarray]] = []  # a tensor's memory, and its source
+        wide = self.counts.steps.max(initial=0) >= EXACT
+        for key, source in sources.items():
+            dtype = number_dtype() if key == "step" and not wide else torch.float64
+            whole = torch.from_numpy(source[self.at]).to(dtype)  # a product is not exact in float32
+            for k, number in zip(self.at, whole.unbind(), strict=True):
+                states[k][key] = number
+            self.shown.append((whole.numpy(), source))
+        self.last = [values.copy() for values, _ in self.shown]
+
+    @property
+    def holds(self) -> bool:
+        """Whether the tensors show what was last put there, and can show more."""
+        pairs = zip(self.shown, self.last, strict=True)
+        return self.counts.taken < EXACT and all((x == y).all() for (x, _), y in pairs)
+
+    def publish(self) -> None:
+        """Show the numbers, but where somebody wrote another, which the next step takes."""
+        for (values, source), last in zip(self.shown, self.last, strict=True):
+            ours, numbers = values == last, source[self.at]
+            np.copyto(values, numbers, where=ours, casting="same_kind")
+            np.copyto(last, numbers, where=ours, casting="same_kind")
+
+
+def number_dtype() -> torch.dtype:
+    """In which PyTorch keeps a step count."""
+    return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32

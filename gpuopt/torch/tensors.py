@@ -1,0 +1,77 @@
+"""Tensors as gpuopt takes them: the local part of a distributed one, memory that can be stepped."""
+
+from typing import Any
+
+import torch
+
+DTYPES = {
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.complex64,
+    torch.complex128,
+}
+
+
+def is_sharded(t: torch.Tensor) -> bool:
+    """Whether a tensor is distributed, so that this process holds a part of it (DTensor)."""
+    return hasattr(t, "to_local") and hasattr(t, "placements")
+
+
+def local(t: torch.Tensor) -> torch.Tensor:
+    """The part of a tensor that lies in this process: itself, if it is not distributed."""
+    if not is_sharded(t):
+        return t
+    part = t.to_local()  # pyright: ignore
+    return part.wait() if hasattr(part, "wait") else part
+
+
+def check_parameter(p: Any, what: str) -> None:
+    """Raise TypeError for a parameter that has no memory to be stepped."""
+    if not isinstance(p, torch.Tensor):
+        raise TypeError(f"{what} is a {type(p).__name__}, expected a tensor")
+    part = local(p)
+    fake = part.is_meta or type(part).__name__ == "FakeTensor"
+    if fake:
+        raise TypeError(
+            f"{what} is a {'meta' if part.is_meta else 'fake'} tensor, which has a shape and no "
+            "memory; make the optimizer when the model lies in memory (module.to_empty(device=...))"
+        )
+    if part.device.type not in ("cpu", "cuda"):
+        raise TypeError(f"{what} lies on {part.device}; gpuopt steps parameters on cpu and cuda")
+    if part.layout != torch.strided:
+        raise TypeError(f"{what} has layout {part.layout}; gpuopt steps dense (strided) tensors")
+    if part.dtype not in DTYPES:
+        raise TypeError(
+            f"{what} has dtype {part.dtype}; gpuopt steps float16, bfloat16, float32, float64, "
+            "complex64 and complex128"
+        )
+
+
+def gradient(p: torch.Tensor, what: str) -> torch.Tensor:
+    """The gradient of a parameter in this process, as plain memory.
+
+    Raises RuntimeError for a sparse one, as PyTorch's own optimizers do.
+    """
+    g = p.grad
+    assert g is not None
+    if is_sharded(g) != is_sharded(p) or (
+        is_sharded(g) and g.placements != p.placements  # pyright: ignore
+    ):
+        raise RuntimeError(
+            f"{what} has placements {getattr(p, 'placements', None)}, and its gradient "
+            f"{getattr(g, 'placements', None)}; redistribute the gradient to the parameter's"
+        )
+    g = local(g)
+    if g.layout != torch.strided:
+        raise RuntimeError(
+            f"the gradient of {what} is sparse ({g.layout}), and a fused sweep reads every element;"
+            " make the layer with sparse=False, or use torch.optim.SparseAdam for it"
+        )
+    return g.resolve_conj().resolve_neg()  # itself, unless it is conjugated only when it is read
+
+
+def state_dtype(p: torch.Tensor) -> torch.dtype:
+    """The dtype of state: the parameter's own, but float32 for 16-bit ones."""
+    return torch.float32 if p.element_size() == 2 else p.dtype

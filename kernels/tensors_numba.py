@@ -1,0 +1,58 @@
+"""Reading where many torch tensors lie in compiled code; Python takes 0.1 us for each question.
+
+`follow` reads CPython's tuple and PyTorch's objects in place: a tensor's object points to its
+implementation, which holds shape and strides (up to five axes of each), and points to its storage.
+The offsets between the two marks are found by `gpuopt.torch.layout` on tensors made for it.
+"""
+
+from numba import njit
+
+from gpuopt.kernels.headers_numba import TUPLE_ITEMS, TYPE, word
+
+# --- formula ---
+IMPL, STORAGE, DATA, SIZES = 16, 16, 16, 56
+# --- end of formula ---
+
+INLINE = 5  # axes whose lengths and strides lie in the implementation itself
+OFFSET = 1 + 2 * INLINE  # words from the number of axes to the offset into the storage
+DTYPE_AND_DEVICE, KIND = OFFSET + 2, OFFSET + 3  # after the number of elements
+WORDS = KIND + 1
+LOW = 0xFFFFFFFF  # the upper half of a word with dtype and device is not always set
+
+
+@njit(cache=True)
+def look(tensor, words):
+    """Copy what tells how a tensor lies; slots of axes that it has not are 0."""
+    lies = word(tensor + IMPL) + SIZES
+    axes = word(lies)
+    for k in range(WORDS):
+        axis = (k - 1) % INLINE if 0 < k < OFFSET else -1
+        words[k] = word(lies + 8 * k) if axis < axes else 0
+    words[DTYPE_AND_DEVICE] &= LOW
+
+
+@njit(cache=True)
+def follow(tensors, types, looks, sizes, addresses):
+    """Write the address of every tensor to `addresses`; False if one is another kind of object, or
+    lies otherwise than `looks` has it. `tensors` is the address of a tuple, `types` and `sizes` are
+    the addresses of their classes and the bytes of their elements."""
+    for k in range(len(types)):
+        tensor = word(tensors + TUPLE_ITEMS + 8 * k)
+        if word(tensor + TYPE) != types[k]:
+            return False
+        impl = word(tensor + IMPL)
+        lies, axes = impl + SIZES, looks[k, 0]
+        if word(lies) != axes or axes > INLINE:
+            return False
+        for axis in range(1, axes + 1):
+            if word(lies + 8 * axis) != looks[k, axis]:
+                return False
+            if word(lies + 8 * (axis + INLINE)) != looks[k, axis + INLINE]:
+                return False
+        if word(lies + 8 * DTYPE_AND_DEVICE) & LOW != looks[k, DTYPE_AND_DEVICE]:
+            return False
+        if word(lies + 8 * KIND) != looks[k, KIND]:
+            return False
+        start = word(word(impl + STORAGE) + DATA)
+        addresses[k] = start + word(lies + 8 * OFFSET) * sizes[k]
+    return True
