@@ -23,3 +23,12 @@ def test_the_code_in_readme_runs():
 def test_readme_names_the_two_commands():
     commands = '```\npip install ".[cli]" && gpuopt train\npip install ".[test]" && pytest\n```'
     assert commands in README
+
+
+def test_the_diffs_are_what_the_examples_say():
+    examples = Path(__file__).parent.parent / "examples"
+    lines = {x.strip() for page in examples.glob("*.py") for x in page.read_text().splitlines()}
+    diffs = re.findall(r"```diff\n(.*?)```", README, re.DOTALL)
+    assert len(diffs) == 5
+    for added in re.findall(r"^\+(.*)$", "".join(diffs), re.MULTILINE):
+        assert added.strip() in lines

@@ -127,6 +127,7 @@ class Backend(ABC):
 
     name: str
     on_gpu = False
+    by_address = True  # whether its launches read gradients by address, and can `relocate`
     takes_streams = False  # whether it can launch on a stream of another library
 
     @abstractmethod

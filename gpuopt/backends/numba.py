@@ -7,6 +7,7 @@ hash of its text, so an edited formula is another file.
 
 import functools
 import os
+import sys
 import threading
 from collections.abc import Hashable
 from contextlib import nullcontext
@@ -70,18 +71,23 @@ def start_threads() -> bool:
 
     GNU OpenMP's threads spin for milliseconds after a sweep, on the cores that the next matrix
     product wants: training some 40 times slower was measured. It reads how long when it is loaded;
-    what the user has set stands. Once another library has loaded it, this changes nothing.
+    what the user has set stands. Once another library has loaded it, this changes nothing. Numba
+    also sets how many threads OpenMP has, which PyTorch shares: it gets its number back.
 
     True if two Python threads may use them at once; Numba's own, "workqueue", end the process then.
     """
     chosen = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
     if not chosen:
         os.environ["GOMP_SPINCOUNT"] = SPINS
+    torch = sys.modules.get("torch")
+    torchs = torch.get_num_threads() if torch is not None else 0
     try:
         numba.get_num_threads()
     finally:
         if not chosen:
             del os.environ["GOMP_SPINCOUNT"]
+        if torch is not None:
+            torch.set_num_threads(torchs)
     return numba.threading_layer() != "workqueue"  # pyright: ignore
 
 

@@ -23,6 +23,7 @@ BLOCK = 32_768  # elements; docs/decisions.md
 
 class NumpyBackend(HostBackend):
     name = "numpy"
+    by_address = False
 
     def key(self, rule: Rule) -> Hashable:
         try:

@@ -40,7 +40,7 @@ def relocated(launch: Any, addresses: np.ndarray) -> bool:
     and nothing written, if one is not aligned or reaches into memory that the step writes."""
     at, first, last, alignment = launch.reach
     new, old = addresses[at], launch.tensors[:, 1]
-    if np.array_equal(new, old):
+    if new.tobytes() == old.tobytes():  # a quarter of the time of numpy.array_equal
         return True
     if launch.work.zeroes:  # gradients that are to be zeroed must not move: see Launch.follow
         return False

@@ -44,7 +44,9 @@ def is_tensor(x: Any) -> bool:
 
 def code_of_torch(x: Any) -> bool:
     """Whether `x` is a function or class of PyTorch: nothing of the user's lies behind it."""
-    return isinstance(x, (types.FunctionType, type)) and x.__module__.partition(".")[0] == "torch"
+    return (
+        isinstance(x, (types.FunctionType, type)) and str(x.__module__).partition(".")[0] == "torch"
+    )
 
 
 def held_by_module(module: Any) -> list[Any]:

@@ -11,7 +11,8 @@ the CPU with as many threads as torch.get_num_threads() says, on a GPU on torch'
 - `foreach`, `fused` and `capturable` choose an implementation of torch's, and nothing here.
   `differentiable=True` is refused.
 - `max_norm`, at construction, clips gradients by their global norm in the same pass; `p.grad` stays
-  as it is, and `optimizer.grad_norm` tells the norm.
+  as it is, and `optimizer.grad_norm` tells the norm. Under ZeroRedundancyOptimizer a process knows
+  only its own parameters, so leave it out there and call clip_grad_norm_ before the step.
 - float16 and bfloat16 parameters are computed in float32, with float32 state (torch.optim's is of
   the parameter's dtype), also when a checkpoint is loaded.
 - a DTensor (`fully_shard`) is stepped where it lies: each process its own shard.

@@ -104,7 +104,10 @@ class Binding:
         tensors = (*self.params, *self.state())
         if not self.only_tensors:
             tensors = tuple(x for x in tensors if isinstance(x, torch.Tensor))
-        return tuple(map(local, tensors)) if self.sharded else tensors
+        if not self.sharded:
+            return tensors
+        with torch.no_grad():
+            return tuple(map(local, tensors))
 
     def state(self) -> Iterator[Any]:
         """All values in torch's state, in which loads may leave what belongs to no parameter."""
@@ -126,7 +129,7 @@ class Binding:
         """Give up the plans; torch's state has all counts. RuntimeError if a graph holds one."""
         for bound in self.bounds:
             bound.stepper.drop_plan()
-            bound.numbers.publish()
+            bound.numbers.publish_around()
 
     def settle(self) -> None:
         """Have torch's state show the step counts, whoever knows them."""

@@ -72,14 +72,15 @@ class Bound:
         step before."""
         grads = [p.grad for p in self.params]
         if self.sharded:
-            grads = [None if g is None else local(g) for g in grads]
+            with torch.no_grad():
+                grads = [None if g is None else local(g) for g in grads]
         if any(grads[k] is not None for k in self.idle):
             return False
         mine = tuple([grads[k] for k in self.active] if self.idle else grads)
         addresses = self.watch.follow(mine)
         if addresses is not None and self.idle:
             addresses = scattered(addresses, self.active, len(grads))
-        self.given = tuple(grads), addresses
+        self.given = tuple(grads), addresses if self.backend.by_address else None
         return addresses is not None
 
     def run(self, options: Options) -> None:

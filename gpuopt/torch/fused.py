@@ -68,8 +68,8 @@ class Fused:
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with torch.no_grad():
-            if not self.skips and (self._binding is None or not self._binding.step()):
+        if not self.skips and (self._binding is None or not self._binding.step()):
+            with torch.no_grad():
                 self.release()
                 binding = Binding(self)
                 binding.first()

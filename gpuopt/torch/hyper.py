@@ -15,10 +15,15 @@ class Settings:
     def __init__(self, rule: type[Rule], source: dict[str, Any]) -> None:
         self.rule, self.source = rule, source
         self.given = read(rule, source)
+        self.names = ("differentiable", *self.given)
+        self.raw = self.as_they_stand()
         self.group = Group(made(rule, self.given), learning_rate(self.given["lr"]), None)
 
     def follow(self, rule: type[Rule]) -> bool:
         """Take over what has changed; False, and nothing done, where that needs other state."""
+        raw = self.as_they_stand()
+        if rule is self.rule and raw == self.raw and not any(map(has_tensors, raw)):
+            return True
         given = read(rule, self.source)
         if rule is self.rule and given == self.given:
             return True
@@ -26,8 +31,11 @@ class Settings:
         if new.state != self.group.rule.state:
             return False
         self.group.change(new, lr)
-        self.rule, self.given = rule, given
+        self.rule, self.given, self.raw = rule, given, raw
         return True
+
+    def as_they_stand(self) -> list[Any]:
+        return [self.source.get(name) for name in self.names]
 
 
 def read(rule: type[Rule], source: dict[str, Any]) -> dict[str, Any]:
@@ -39,6 +47,13 @@ def read(rule: type[Rule], source: dict[str, Any]) -> dict[str, Any]:
         )
     names = (field.name for field in dataclasses.fields(rule) if field.name in source)
     return {name: plain(name, source[name]) for name in ("lr", *names)}
+
+
+def has_tensors(value: Any) -> bool:
+    """Whether a tensor, which may change in place, is or is in a value."""
+    if isinstance(value, (tuple, list)):
+        return any(map(has_tensors, value))
+    return isinstance(value, torch.Tensor)
 
 
 def plain(name: str, value: Any) -> Any:
