@@ -10,6 +10,9 @@ the CPU with as many threads as torch.get_num_threads() says, on a GPU on torch'
 
 - `foreach`, `fused` and `capturable` choose an implementation of torch's, and nothing here.
   `differentiable=True` is refused.
+- Under GradScaler the scale and whether to skip stay on the GPU, if all parameters are on one.
+  `p.grad` is without the scale afterwards, as with torch.optim.
+- lr is a number, or a tensor of one element, which the host reads at every step.
 - `max_norm`, at construction, clips gradients by their global norm in the same pass; `p.grad` stays
   as it is, and `optimizer.grad_norm` tells the norm. Under ZeroRedundancyOptimizer a process knows
   only its own parameters, so leave it out there and call clip_grad_norm_ before the step.

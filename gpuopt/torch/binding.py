@@ -1,7 +1,9 @@
 """All parameters of a torch optimizer, bound to plans for as long as nothing has moved."""
 
 import itertools
+import weakref
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from operator import is_
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,8 @@ from gpuopt.torch.bound import Bound, Member
 from gpuopt.torch.hyper import Settings
 from gpuopt.torch.layout import Watch
 from gpuopt.torch.state import completed, steps_taken
-from gpuopt.torch.tensors import is_sharded, local
+from gpuopt.torch.streams import on_torchs_streams
+from gpuopt.torch.tensors import is_sharded, local, only_gpu
 
 if TYPE_CHECKING:
     from gpuopt.torch.fused import Fused
@@ -27,9 +30,11 @@ class Binding:
     """
 
     def __init__(self, opt: "Fused") -> None:
-        self.opt = opt
+        self.opt: Fused = weakref.proxy(opt)  # no cycle: tensors go when the optimizer goes
+        self.groups = list(opt.param_groups)
         self.params = list(all_params(opt))
         self.sizes = [len(group["params"]) for group in opt.param_groups]
+        self.gpu = only_gpu(self.params)
         self.sharded = any(map(is_sharded, self.params))
         self.threads = torch.get_num_threads()
         self.settings: list[Settings] = []
@@ -64,7 +69,8 @@ class Binding:
 
     def first(self) -> None:
         """The step for which it was made. What torch shows as state appears when it has run."""
-        self.run()
+        with self.streams():
+            self.run()
         for member in self.members:
             if member.state:
                 self.opt.kept[member.param].update(member.state)
@@ -73,29 +79,44 @@ class Binding:
 
     def step(self) -> bool:
         """A later step; False, and nothing done, if another binding is needed."""
-        if not self.holds() or not all(bound.follow() for bound in self.bounds):
-            return False
-        self.run()
+        with self.streams():
+            if not self.holds() or not all(bound.follow() for bound in self.bounds):
+                return False
+            self.run()
         return True
 
     def run(self) -> None:
         for bound in self.bounds:
             bound.run(self.options(bound.backend))
+            scale, _ = self.opt.scaling
+            if scale is not None:
+                with torch.no_grad():
+                    bound.unscale(scale.item() if self.gpu is None else scale.to(self.gpu))
+
+    def streams(self) -> AbstractContextManager[Any]:
+        """Whatever a GPU is given inside comes in order with torch's current streams."""
+        on_gpus = [bound for bound in self.bounds if bound.devices]
+        if not on_gpus:
+            return nullcontext()
+        stack = ExitStack()
+        for bound in on_gpus:
+            stack.enter_context(on_torchs_streams(bound.backend, bound.devices))
+        return stack
 
     def holds(self) -> bool:
         """Whether parameters, groups and state are what and where they were."""
         opt = self.opt
         params = list(all_params(opt))
-        if len(params) != len(self.params) or not all(map(is_, params, self.params)):
+        if not same(opt.param_groups, self.groups) or not same(params, self.params):
             return False
-        if [len(group["params"]) for group in opt.param_groups] != self.sizes:
+        if [len(group["params"]) for group in self.groups] != self.sizes:
             return False
         if torch.get_num_threads() != self.threads or opt.max_norm != self.plain.max_norm:
             return False
-        if not all(bound.numbers.holds for bound in self.bounds):
-            return False
         held = self.watch.follow(self.held())
         if held is None or not (held == self.watch.addresses).all():
+            return False
+        if not all(bound.numbers.holds for bound in self.bounds):
             return False
         return all(s.follow(opt.rule_of(s.source)) for s in self.settings)
 
@@ -119,22 +140,30 @@ class Binding:
         scale, found = self.opt.scaling
         if scale is None and found is None:
             return self.plain
-        if not backend.on_gpu:
-            number = None if scale is None else scale.item()
-            return replace(self.plain, scale=number)
-        arrays = [None if x is None else backend.scalar(x, "the scaler's") for x in (scale, found)]
+        if self.gpu is None:  # the host has decided about skipping
+            return replace(self.plain, scale=None if scale is None else scale.item())
+        there = [None if x is None else x.to(self.gpu, non_blocking=True) for x in (scale, found)]
+        arrays = [None if x is None else backend.scalar(x, "the scaler's") for x in there]
         return replace(self.plain, scale_array=arrays[0], found_inf_array=arrays[1])
 
     def release(self) -> None:
         """Give up the plans; torch's state has all counts. RuntimeError if a graph holds one."""
-        for bound in self.bounds:
-            bound.stepper.drop_plan()
-            bound.numbers.publish_around()
+        with self.streams():
+            for bound in self.bounds:
+                bound.stepper.drop_plan()
+                bound.numbers.publish_around()
 
     def settle(self) -> None:
         """Have torch's state show the step counts, whoever knows them."""
         for bound in self.bounds:
-            bound.settle()
+            if bound.on_device_only:
+                with self.streams():
+                    bound.settle()
+
+
+def same(now: list[Any], before: list[Any]) -> bool:
+    """Whether two lists hold the same objects."""
+    return len(now) == len(before) and all(map(is_, now, before))
 
 
 def all_params(opt: "Fused") -> Iterator[torch.Tensor]:

@@ -1,7 +1,8 @@
 """Parameters of a torch optimizer on one kind of device, bound to a plan of gpuopt."""
 
 import functools
-from collections.abc import Sequence
+import weakref
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,6 @@ from gpuopt.torch.hyper import Settings
 from gpuopt.torch.layout import Watch
 from gpuopt.torch.numbers import Numbers
 from gpuopt.torch.state import Keys
-from gpuopt.torch.streams import on_torchs_streams
 from gpuopt.torch.tensors import gradient, is_sharded, local
 
 
@@ -60,8 +60,8 @@ class Bound:
         )
         self.stepper.counts = self.numbers.counts
         for group in {id(g): g for g in groups}.values():
-            group.before_change = self.stepper.rule_changes
-            group.after_change = self.stepper.push
+            group.before_change = weakly(self.stepper.rule_changes)
+            group.after_change = weakly(self.stepper.push)
         clean = {k: gradient(self.params[k], own[k].label) for k in self.active}
         self.watch = Watch(tuple(clean.values()))
         grads = tuple(clean.get(k) for k in range(len(members)))
@@ -86,14 +86,16 @@ class Bound:
     def run(self, options: Options) -> None:
         """Step, on the gradients last taken."""
         (grads, addresses), self.given = self.given, ()
-        if self.devices:
-            with on_torchs_streams(self.backend, self.devices):
-                self.stepper.step(grads, options, addresses)
-        else:
-            self.stepper.step(grads, options, addresses)
+        self.stepper.step(grads, options, addresses)
         torch.autograd.graph.increment_version(self.stepping)
         if not self.on_device_only:
             self.numbers.publish()
+
+    def unscale(self, scale: Any) -> None:
+        """Take the loss scale, a number or a tensor on the device, out of `p.grad`, as torch's
+        optimizers do: whoever looks at gradients after a step, or adds to them, expects it."""
+        grads = [local(p.grad) for p in self.stepping if p.grad is not None]
+        torch._foreach_div_(grads, scale)  # pyright: ignore[reportPrivateImportUsage]
 
     @property
     def on_device_only(self) -> bool:
@@ -102,10 +104,9 @@ class Bound:
         return plan is not None and plan.control is not None and plan.control.in_charge
 
     def settle(self) -> None:
-        """Have torch's tensors show the step counts, whoever knows them."""
-        if self.on_device_only:
-            self.stepper.settled_counts()
-            self.numbers.publish()
+        """Have torch's tensors show the step counts that a GPU knows; waits for it."""
+        self.stepper.settled_counts()
+        self.numbers.publish()
 
 
 def backend_for(parts: Sequence[torch.Tensor]) -> Backend:
@@ -126,3 +127,15 @@ def scattered(values: np.ndarray, at: list[int], count: int) -> np.ndarray:
     spread = np.zeros(count, np.int64)
     spread[at] = values
     return spread
+
+
+def weakly(method: Callable[..., None]) -> Callable[..., None]:
+    """A method that does not keep its object alive."""
+    there = weakref.WeakMethod(method)
+
+    def call(*args: Any) -> None:
+        now = there()
+        if now is not None:
+            now(*args)
+
+    return call

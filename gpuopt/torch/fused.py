@@ -10,10 +10,10 @@ import torch
 from gpuopt.options import bound
 from gpuopt.parameters import labelled
 from gpuopt.rules.base import Rule
-from gpuopt.torch.binding import Binding, keys_of
+from gpuopt.torch.binding import Binding, all_params, keys_of
 from gpuopt.torch.hyper import Settings
 from gpuopt.torch.state import Keys, restored
-from gpuopt.torch.tensors import check_parameter
+from gpuopt.torch.tensors import check_parameter, only_gpu
 
 MAX_NORM = inspect.Parameter(
     "max_norm", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=float | None
@@ -33,12 +33,15 @@ class Fused:
     _binding: Binding | None = None
     _loading: dict[str, Any] | None = None
 
-    def __init_subclass__(cls) -> None:
-        """Show torch's arguments, and max_norm, to whoever asks for the signature."""
-        torchs = inspect.signature(vars(cls).get("__init__") or super().__init__)
-        arguments = dict(list(torchs.parameters.items())[1:])
-        arguments.setdefault("max_norm", MAX_NORM)
-        cls.__signature__ = torchs.replace(parameters=list(arguments.values()))
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show torch's arguments, and max_norm, where the constructor takes just these."""
+        super().__init_subclass__(**kwargs)
+        cls.__signature__ = None  # none but Python's own
+        ours = cls.__mro__[: cls.__mro__.index(Fused)]
+        if not any("__init__" in vars(c) for c in ours):
+            torchs = inspect.signature(super().__init__)
+            arguments = list(torchs.parameters.values())[1:]
+            cls.__signature__ = torchs.replace(parameters=[*arguments, MAX_NORM])
 
     def __init__(self, *args: Any, max_norm: float | None = None, **kwargs: Any) -> None:
         self.max_norm = None if max_norm is None else bound("max_norm", max_norm)
@@ -89,9 +92,9 @@ class Fused:
 
     @property
     def skips(self) -> bool:
-        """Whether the host is to skip the step. Where all is on a GPU, that decides by itself."""
+        """Whether the host is to skip the step. Where all is on one GPU, that decides by itself."""
         _, found = self.scaling
-        if found is None or all(p.is_cuda for g in self.param_groups for p in g["params"]):
+        if found is None or only_gpu(all_params(self)) is not None:
             return False
         return bool(found.item())
 

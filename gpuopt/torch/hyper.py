@@ -5,29 +5,33 @@ from typing import Any
 
 import torch
 
-from gpuopt.groups import Group, learning_rate
+from gpuopt.checks import finite
+from gpuopt.groups import Group
 from gpuopt.rules.base import Rule
 
 
 class Settings:
-    """gpuopt's group for one of torch's, which stays a plain dict that anybody may write to."""
+    """gpuopt's group for one of torch's, which stays a plain dict that anybody may write to.
+
+    As in torch, lr is checked for its sign at construction only: LinearLR can end at -2e-18.
+    """
 
     def __init__(self, rule: type[Rule], source: dict[str, Any]) -> None:
         self.rule, self.source = rule, source
         self.given = read(rule, source)
         self.names = ("differentiable", *self.given)
         self.raw = self.as_they_stand()
-        self.group = Group(made(rule, self.given), learning_rate(self.given["lr"]), None)
+        self.group = Group(made(rule, self.given), finite("lr", self.given["lr"]), None)
 
     def follow(self, rule: type[Rule]) -> bool:
         """Take over what has changed; False, and nothing done, where that needs other state."""
         raw = self.as_they_stand()
-        if rule is self.rule and raw == self.raw and not any(map(has_tensors, raw)):
+        if rule is self.rule and raw == self.raw and is_plain(tuple(raw)):
             return True
         given = read(rule, self.source)
         if rule is self.rule and given == self.given:
             return True
-        new, lr = made(rule, given), learning_rate(given["lr"])
+        new, lr = made(rule, given), finite("lr", given["lr"])
         if new.state != self.group.rule.state:
             return False
         self.group.change(new, lr)
@@ -49,11 +53,11 @@ def read(rule: type[Rule], source: dict[str, Any]) -> dict[str, Any]:
     return {name: plain(name, source[name]) for name in ("lr", *names)}
 
 
-def has_tensors(value: Any) -> bool:
-    """Whether a tensor, which may change in place, is or is in a value."""
-    if isinstance(value, (tuple, list)):
-        return any(map(has_tensors, value))
-    return isinstance(value, torch.Tensor)
+def is_plain(value: Any) -> bool:
+    """Whether a value cannot change in place, as tensors and lists can."""
+    if type(value) is tuple:
+        return all(map(is_plain, value))
+    return value is None or type(value) in (int, float, bool)
 
 
 def plain(name: str, value: Any) -> Any:
@@ -61,6 +65,11 @@ def plain(name: str, value: Any) -> Any:
     if isinstance(value, torch.Tensor):
         if value.numel() != 1:
             raise ValueError(f"{name} must be one number, got a tensor of {tuple(value.shape)}")
+        if value.is_cuda and torch.cuda.is_current_stream_capturing():
+            raise ValueError(
+                f"{name} is a tensor on a GPU, which cannot be read while a step is captured; give "
+                "a number (a new one takes effect in the next replay)"
+            )
         return value.item()
     if isinstance(value, (tuple, list)):
         return tuple(plain(name, x) for x in value)

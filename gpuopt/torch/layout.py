@@ -75,7 +75,7 @@ def offsets() -> tuple[int, int, int, int] | None:
     """Where in its object a tensor's implementation is, in that its storage and its axes, and in a
     storage its data: bytes. None if they are not found, each once, in what these objects are known
     to be as large as at least."""
-    whole = torch.empty(5000, dtype=torch.float32)
+    whole = torch.empty(5000, dtype=torch.float32, device="cpu")
     tensor = whole[77:].as_strided((7, 11, 13), (401, 17, 3))
     storage = tensor.untyped_storage()
     try:
@@ -101,7 +101,7 @@ def words(address: int, count: int) -> list[int]:
 
 def reads_rightly(module: Any) -> bool:
     """Try it on tensors that differ in one thing each."""
-    whole = torch.zeros(400)
+    whole = torch.zeros(400, dtype=torch.float32, device="cpu")
     cases = [
         whole[3:11],
         whole[3:19:2],

@@ -35,6 +35,7 @@ class Numbers:
         sources = {"step": self.counts.steps} if keys.counted else {}
         sources |= {keys.scalars[name]: x for name, x in self.counts.carried.items()}
         self.shown: list[tuple[np.ndarray, np.ndarray]] = []  # a tensor's memory, and its source
+        self.wholes: list[torch.Tensor] = []
         wide = self.counts.steps.max(initial=0) >= EXACT
         for key, source in sources.items():
             dtype = number_dtype() if key == "step" and not wide else torch.float64
@@ -42,6 +43,7 @@ class Numbers:
             for k, number in zip(self.at, whole.unbind(), strict=True):
                 states[k][key] = number
             self.shown.append((whole.numpy(), source))
+            self.wholes.append(whole)
         self.last = [values.tobytes() for values, _ in self.shown]
 
     @property
@@ -58,7 +60,9 @@ class Numbers:
 
     def publish_around(self) -> None:
         """Show the numbers, but where somebody wrote another, which the next binding takes."""
-        for (values, source), last in zip(self.shown, self.last, strict=True):
+        for (values, source), last, whole in zip(self.shown, self.last, self.wholes, strict=True):
+            if whole.data_ptr() != values.ctypes.data:  # share_memory_() has moved it
+                continue
             ours = values == np.frombuffer(last, values.dtype)
             np.copyto(values, source[self.at], where=ours, casting="same_kind")
 

@@ -1,5 +1,6 @@
 """Tensors as gpuopt takes them: the local part of a distributed one, memory that can be stepped."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -25,6 +26,13 @@ def local(t: torch.Tensor) -> torch.Tensor:
         return t
     part = t.to_local()  # pyright: ignore
     return part.wait() if hasattr(part, "wait") else part
+
+
+def only_gpu(params: Iterable[torch.Tensor]) -> torch.device | None:
+    """The GPU on which all parameters lie; None if they lie elsewhere as well."""
+    devices = {p.device for p in params}
+    first = next(iter(devices), None)
+    return first if len(devices) == 1 and first is not None and first.type == "cuda" else None
 
 
 def check_parameter(p: Any, what: str) -> None:

@@ -100,9 +100,9 @@ def test_flags_that_choose_an_implementation(flag):
 @pytest.mark.parametrize(
     ("key", "value", "error", "why"),
     [
-        ("lr", -1.0, ValueError, "lr must be finite and >= 0, got -1.0"),
+        ("lr", float("inf"), ValueError, "lr must be finite, got inf"),
         ("lr", float("nan"), ValueError, "lr must be a number, got nan"),
-        ("lr", torch.tensor(-1.0), ValueError, "lr must be finite"),
+        ("lr", torch.tensor(float("inf")), ValueError, "lr must be finite"),
         ("lr", "fast", TypeError, "lr must be a number"),
         ("weight_decay", -0.1, ValueError, "weight_decay must be finite and >= 0"),
         ("betas", (0.9, 1.0), ValueError, "beta"),
