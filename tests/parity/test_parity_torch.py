@@ -7,6 +7,7 @@ import gpuopt
 from tests.optional import optional
 
 torch = optional("torch")
+pytestmark = pytest.mark.usefixtures("double_scalars")
 
 STEPS = 10
 SHAPES = [(), (3,), (17, 5), (4, 8, 16), (1025,)]

@@ -15,12 +15,7 @@ STEPS = 50
 RULES = [rules.NAdam, rules.RAdam, rules.Adamax, rules.Adagrad, rules.Adadelta]
 
 
-@pytest.fixture(autouse=True)
-def double_scalars():
-    """PyTorch keeps NAdam's product in its default dtype, gpuopt in float64."""
-    torch.set_default_dtype(torch.float64)
-    yield
-    torch.set_default_dtype(torch.float32)
+pytestmark = pytest.mark.usefixtures("double_scalars")
 
 
 def numbers(rng, size, dtype):
