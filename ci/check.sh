@@ -25,7 +25,8 @@ python bench/table.py --check
 
 say "the README's test command"
 pip install -q ".[test]"
-pytest -q -n 2 --dist loadfile
+pytest -q tests/memory # in a process whose heap is new: these tests count its bytes
+pytest -q -n 2 --dist loadfile --ignore=tests/memory
 
 say "types"
 pyright

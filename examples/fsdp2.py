@@ -49,6 +49,7 @@ def train(rank: int, file: str, steps: int) -> None:
     whole = sum(p.numel() for p in model.parameters())
     held = sum(optimizer.state[p]["exp_avg"].to_local().numel() for p in model.parameters())
     print(f"process {rank} on {device} held {held} of {whole} elements of exp_avg", flush=True)
+    dist.barrier()
     dist.destroy_process_group()
 
 

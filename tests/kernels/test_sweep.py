@@ -34,8 +34,10 @@ def numbers(rng, shape, dtype=np.float32):
 def float64_run(rule, p, grads):
     """The formula itself in float64, on arrays: p and the state after all steps."""
     values = [p.astype(np.float64)] + [np.zeros(p.shape) for _ in rule.state]
+    carried = rule.carried
     for t, g in enumerate(grads, 1):
-        s = SimpleNamespace(**rule.scalars(LR, t))
+        s = SimpleNamespace(**rule.scalars(LR, t, **carried))
+        carried = {name: getattr(s, name) for name in carried}
         values = rule.update(values[0], g.astype(np.float64), *values[1:], s)
         values = values if isinstance(values, tuple) else (values,)
     return values
