@@ -13,8 +13,13 @@ Timings = dict[str, list[float]]
 SETTLE = 0.05  # seconds that a candidate runs untimed at the start of its turn
 
 
-def interleave(candidates: dict[str, Callable[[], object]], rounds: int, each: int) -> Timings:
-    """Seconds of each candidate, `rounds` times `each`, taking turns.
+def interleave(
+    candidates: dict[str, Callable[[], object]],
+    rounds: int,
+    each: int,
+    before: Callable[[], object] = lambda: None,
+) -> Timings:
+    """Seconds of each candidate, `rounds` times `each`, taking turns; `before` each, untimed.
 
     A turn begins untimed: the candidate before has left its own data in the caches, and its threads
     spin for up to 20 ms, waiting for more. The first round is not counted.
@@ -24,13 +29,15 @@ def interleave(candidates: dict[str, Callable[[], object]], rounds: int, each: i
         for name, run in candidates.items():
             start = time.perf_counter()
             while time.perf_counter() - start < SETTLE:
+                before()
                 run()
-            turn = [_timed(run) for _ in range(each)]
+            turn = [_timed(run, before) for _ in range(each)]
             seconds[name] += turn if round_ else []
     return seconds
 
 
-def _timed(run: Callable[[], object]) -> float:
+def _timed(run: Callable[[], object], before: Callable[[], object]) -> float:
+    before()
     start = time.perf_counter()
     run()
     return time.perf_counter() - start

@@ -74,6 +74,7 @@ class Binding:
         for member in self.members:
             if member.state:
                 self.opt.kept[member.param].update(member.state)
+        self.only_dicts = all(isinstance(x, dict) for x in self.opt.kept.values())
         self.only_tensors = all(isinstance(x, torch.Tensor) for x in self.state())
         self.watch = Watch(self.held())
 
@@ -122,7 +123,10 @@ class Binding:
 
     def held(self) -> tuple[Any, ...]:
         """All parameters and all that torch keeps as their state."""
-        tensors = (*self.params, *self.state())
+        try:
+            tensors = (*self.params, *self.state())
+        except TypeError:  # something that is no dict has come; another binding minds it
+            return ()
         if not self.only_tensors:
             tensors = tuple(x for x in tensors if isinstance(x, torch.Tensor))
         if not self.sharded:
@@ -133,7 +137,9 @@ class Binding:
     def state(self) -> Iterator[Any]:
         """All values in torch's state, in which loads may leave what belongs to no parameter."""
         states = self.opt.kept.values()
-        return itertools.chain.from_iterable([x.values() for x in states if isinstance(x, dict)])
+        if not self.only_dicts:
+            states = [x for x in states if isinstance(x, dict)]
+        return itertools.chain.from_iterable(map(dict.values, states))
 
     def options(self, backend: Backend) -> Options:
         """What a step does besides the rule: torch's GradScaler leaves its numbers with us."""

@@ -104,6 +104,16 @@ def test_betas_in_a_list_that_is_changed_in_place():
     torch.testing.assert_close(p, q)
 
 
+def test_an_entry_in_the_state_that_is_no_parameters():
+    p, opt = one()
+    opt.step()
+    opt.state["global"] = 5
+    for _ in range(2):
+        opt.step()
+    assert opt.state["global"] == 5
+    assert float(opt.state[p]["step"]) == 3
+
+
 def test_step_counts_that_are_moved_to_shared_memory():
     _, opt = one()
     opt.step()
