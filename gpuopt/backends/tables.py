@@ -42,7 +42,7 @@ def relocated(launch: Any, addresses: np.ndarray) -> bool:
     new, old = addresses[at], launch.tensors[:, 1]
     if new.tobytes() == old.tobytes():  # a quarter of the time of numpy.array_equal
         return True
-    if launch.work.zeroes:  # gradients that are to be zeroed must not move: see Launch.follow
+    if launch.work.pinned:
         return False
     if (new % alignment).any() or launch.work.written.touch_any(new + first, new + last):
         return False

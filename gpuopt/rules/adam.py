@@ -96,13 +96,28 @@ def buffers(rule: Adam | AdamW) -> tuple[str, ...]:
     return ("m", "v", "v_max") if rule.amsgrad else ("m", "v")
 
 
-def moment_scalars(rule: Adam | AdamW, lr: Any, t: Any) -> dict[str, Any]:
-    beta1, beta2 = rule.betas
+def beta_scalars(betas: tuple[float, float]) -> dict[str, Any]:
+    """What `moments` needs of a step's scalars."""
+    beta1, beta2 = betas
     return {
         "beta1": beta1,
         "one_minus_beta1": 1 - beta1,
         "beta2": beta2,
         "one_minus_beta2": 1 - beta2,
+    }
+
+
+def moments(g: Any, m: Any, v: Any, s: Any) -> tuple[Any, Any]:
+    """The averages of the gradient and of its square."""
+    m = s.beta1 * m + s.one_minus_beta1 * g
+    v = s.beta2 * v + s.one_minus_beta2 * g * g
+    return m, v
+
+
+def moment_scalars(rule: Adam | AdamW, lr: Any, t: Any) -> dict[str, Any]:
+    beta1, beta2 = rule.betas
+    return {
+        **beta_scalars(rule.betas),
         "step_size": lr / (1 - beta1**t),
         "inv_sqrt_c2": (1 - beta2**t) ** -0.5,
         "eps": rule.eps,
@@ -112,8 +127,7 @@ def moment_scalars(rule: Adam | AdamW, lr: Any, t: Any) -> dict[str, Any]:
 def adaptive_step(rule: Adam | AdamW, g: Any, m: Any, v: Any, *rest: Any) -> tuple[Any, ...]:
     """What Adam takes from p, for a gradient that holds what decay it should, and the new state."""
     *v_max, s = rest
-    m = s.beta1 * m + s.one_minus_beta1 * g
-    v = s.beta2 * v + s.one_minus_beta2 * g * g
+    m, v = moments(g, m, v, s)
     if rule.amsgrad:
         v_max = [np.maximum(v_max[0], v)]
     second = v_max[0] if v_max else v

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gpuopt.checks import flag, non_negative
-from gpuopt.rules.adam import pair
+from gpuopt.rules.adam import beta_scalars, moments, pair
 from gpuopt.rules.base import Rule, ascent, normalise, plus_decay
 
 
@@ -52,10 +52,7 @@ class NAdam(Rule):
         mu_next = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * self.momentum_decay))
         mu_product = mu_product * mu
         return {
-            "beta1": beta1,
-            "one_minus_beta1": 1 - beta1,
-            "beta2": beta2,
-            "one_minus_beta2": 1 - beta2,
+            **beta_scalars(self.betas),
             "g_size": lr * (1 - mu) / (1 - mu_product),
             "m_size": lr * mu_next / (1 - mu_product * mu_next),
             "inv_sqrt_c2": (1 - beta2**t) ** -0.5,
@@ -68,8 +65,7 @@ class NAdam(Rule):
         g = ascent(self, g)
         if not self.decoupled_weight_decay:
             g = plus_decay(g, s.decay, p)
-        m = s.beta1 * m + s.one_minus_beta1 * g
-        v = s.beta2 * v + s.one_minus_beta2 * g * g
+        m, v = moments(g, m, v, s)
         step = (s.g_size * g + s.m_size * m) / (np.sqrt(v) * s.inv_sqrt_c2 + s.eps)
         if self.decoupled_weight_decay:
             step = plus_decay(step, s.decay, p)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gpuopt.checks import flag, non_negative
-from gpuopt.rules.adam import pair
+from gpuopt.rules.adam import beta_scalars, moments, pair
 from gpuopt.rules.base import Rule, ascent, normalise, plus_decay
 
 
@@ -52,10 +52,7 @@ class RAdam(Rule):
         rho, rho_inf = np.maximum(rho, 5.0), np.maximum(2 / (1 - beta2) - 1, 5.0)
         r = np.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
         return {
-            "beta1": beta1,
-            "one_minus_beta1": 1 - beta1,
-            "beta2": beta2,
-            "one_minus_beta2": 1 - beta2,
+            **beta_scalars(self.betas),
             "step_size": lr / (1 - beta1**t) * np.where(rectified, r * np.sqrt(c2), 1.0),
             "rectified": np.where(rectified, 1.0, 0.0),
             "eps": self.eps,
@@ -66,8 +63,7 @@ class RAdam(Rule):
         g = ascent(self, g)
         if not self.decoupled_weight_decay:
             g = plus_decay(g, s.decay, p)
-        m = s.beta1 * m + s.one_minus_beta1 * g
-        v = s.beta2 * v + s.one_minus_beta2 * g * g
+        m, v = moments(g, m, v, s)
         step = s.step_size * m / np.where(s.rectified == 0, 1.0, np.sqrt(v) + s.eps)
         if self.decoupled_weight_decay:
             step = plus_decay(step, s.decay, p)
