@@ -37,7 +37,7 @@ def isolated(function: Callable[[], Any]) -> Any:
     sys.stderr.flush()
     reading, writing = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        warnings.simplefilter("ignore")  # of forks beside threads: Python's, and JAX's own
         child = os.fork()
     if child == 0:
         os.close(reading)

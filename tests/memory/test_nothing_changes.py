@@ -110,3 +110,16 @@ def test_a_copy_ends_when_its_parent_is_killed():
         assert int(parent.stdout.readline()) != parent.pid
         parent.kill()
         assert parent.stdout.read() == b""  # the pipe closes once the child has ended
+
+
+def test_a_copy_is_made_without_a_word_where_a_library_warns_of_forks():
+    """As JAX does, once it is imported."""
+    script = (
+        "import os, warnings\n"
+        "from gpuopt.memory.isolated import isolated\n"
+        "os.register_at_fork(before=lambda: warnings.warn('fork', RuntimeWarning))\n"
+        "print(isolated(lambda: 'done'))\n"
+    )
+    command = [sys.executable, "-W", "always", "-c", script]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (ran.stdout, ran.stderr) == ("done\n", "")
