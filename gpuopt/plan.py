@@ -161,6 +161,21 @@ class Plan:
             total = math.inf
         return math.sqrt(total) / scale, any(strange for _, strange in sums)
 
+    def fits(self, counts: Counts) -> bool:
+        """Whether parameters that share a row of scalars have still taken as many steps. Others
+        may have been taken without this plan, by some of them."""
+        for sweep in self.sweeps:
+            leaders = np.array([row.param for row in sweep.rows], np.intp)[sweep.launch.work.rows]
+            for values in (counts.steps, *counts.carried.values()):
+                if not np.array_equal(values[sweep.launch.work.at], values[leaders], equal_nan=True):
+                    return False
+        return True
+
+    def rest(self) -> None:
+        """Keep no gradient alive: another plan takes over for some steps."""
+        for sweep in self.sweeps:
+            sweep.launch.rest()
+
     @property
     def captured(self) -> bool:
         """Whether a graph holds one of its steps, and so the addresses in its tables."""

@@ -1,19 +1,20 @@
 """Stepping: the plan in use, and the counts that belong to it."""
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import Any
 
 import numpy as np
 
 from gpuopt.backends.base import Backend
 from gpuopt.counts import Counts
-from gpuopt.options import PLAIN, Options, step_options
+from gpuopt.options import PLAIN, Options, Parts, step_options
 from gpuopt.parameters import Param
 from gpuopt.plan import Plan
 from gpuopt.planning import make_plan
 from gpuopt.rules.base import Rule
 
+ASIDE = 8  # plans that are kept beside the one in use
 LASTING = (type(None), int, float)  # what stays as it was checked; a LossScaler can move to a GPU
 
 
@@ -24,6 +25,7 @@ class Stepper:
         self.backend, self.params, self.average = backend, params, average
         self.counts = Counts.start([p.group.rule.carried for p in params])
         self.plan: Plan | None = None
+        self.aside: dict[Hashable, Plan] = {}  # by parts and by which parameters have gradients
         self.options, self.parts = PLAIN, PLAIN.parts(average, backend.on_gpu)
         self.asked: tuple[Any, ...] | None = None
         self.last = PLAIN
@@ -47,9 +49,7 @@ class Stepper:
         plan, parts = self.plan, self.parts
         same = plan is not None and (plan.parts is parts or plan.parts == parts)
         if plan is None or not same or not follows(plan, grads, addresses):
-            self.drop_plan()
-            plan = make_plan(self.backend, self.params, self.counts, grads, parts)
-            self.plan = plan
+            self.plan = plan = self.other_plan(grads, parts)
         plan.run(grads, self.counts, options)
         self.norm = plan.norm
 
@@ -59,8 +59,30 @@ class Stepper:
             self.plan.settle(self.counts)
         return self.counts
 
+    def other_plan(self, grads: tuple[Any, ...], parts: Parts) -> Plan:
+        """A plan for what the one in use is not for: one that was in use before, or a new one."""
+        last = self.plan
+        self.put_aside()
+        if last is not None and not last.fresh:
+            self.aside[last.parts, tuple(last.idle)] = last
+            last.rest()
+        key = parts, tuple(k for k, g in enumerate(grads) if g is None)
+        plan = self.aside.pop(key, None)
+        if plan is None or not (plan.fits(self.counts) and plan.follow(grads)):
+            plan = make_plan(self.backend, self.params, self.counts, grads, parts)
+        if any(state for _, state in plan.fresh):  # memory that the others do not know of
+            self.aside.clear()
+        if len(self.aside) > ASIDE:
+            del self.aside[next(iter(self.aside))]
+        return plan
+
     def drop_plan(self) -> None:
         """The next step makes another plan. RuntimeError if a graph holds addresses of this one."""
+        self.put_aside()
+        self.aside.clear()
+
+    def put_aside(self) -> None:
+        """Have no plan in use. RuntimeError if a graph holds addresses of it."""
         if self.capturing:
             raise RuntimeError(
                 "before a step is captured, take one with the same gradient arrays and options"
@@ -109,7 +131,7 @@ class Stepper:
         """Copies and pickles make a plan of their own: a plan holds addresses."""
         self.settled_counts()
         norm = self.norm() if callable(self.norm) else self.norm
-        return {**self.__dict__, "plan": None, "norm": norm}
+        return {**self.__dict__, "plan": None, "aside": {}, "norm": norm}
 
 
 def follows(plan: Plan, grads: tuple[Any, ...], addresses: np.ndarray | None) -> bool:

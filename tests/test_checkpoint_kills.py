@@ -65,6 +65,6 @@ def test_a_hundred_kills_lose_nothing(tmp_path):
     assert not run.returncode, run.stderr
     first, second, unfinished, left = json.loads(run.stdout)
     assert first + second == 100
-    assert min(first, second) > 10
+    assert min(first, second) > 3  # each was once the last whole one, also on a busy machine
     assert unfinished > 30, "the kills did not come while files were written"
     assert left == ["state.safetensors"]

@@ -97,6 +97,10 @@ class Launch(ABC):
             self.move(k, view, memory)
         return True
 
+    def rest(self) -> None:
+        """Keep no gradient alive: another launch takes over for some steps."""
+        self.held = []
+
     @functools.cached_property
     def reach(self) -> np.ndarray:
         """For each tensor: the position of its gradient; the first byte and one past the last that

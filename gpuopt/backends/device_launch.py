@@ -93,6 +93,10 @@ class DeviceLaunch(Launch):
         self.same.note(grads if followed else ())
         return followed
 
+    def rest(self) -> None:
+        super().rest()
+        self.same.note(())
+
     def relocate(self, addresses: np.ndarray) -> bool:
         self.compared = False
         return relocated(self, addresses)

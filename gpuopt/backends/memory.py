@@ -1,5 +1,6 @@
 """Where arrays lie: addresses, strides, layouts that several arrays share, overlaps."""
 
+import functools
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -26,10 +27,8 @@ class Memory(NamedTuple):
     @property
     def bounds(self) -> tuple[int, int]:
         """First byte and one past the last byte that the array's elements touch."""
-        reach = [(n - 1) * step for n, step in zip(self.shape, self.strides, strict=True)]
-        low = self.address + sum(r for r in reach if r < 0)
-        high = self.address + sum(r for r in reach if r > 0) + self.dtype.itemsize
-        return (low, high) if self.size else (self.address, self.address)
+        low, high = span(self.shape, self.strides, self.dtype.itemsize)
+        return self.address + low, self.address + high
 
     @property
     def as_real(self) -> "Memory":
@@ -39,6 +38,15 @@ class Memory(NamedTuple):
         half = np.dtype(f"f{self.dtype.itemsize // 2}")
         strides = (*self.strides, half.itemsize)
         return Memory(self.address, (*self.shape, 2), strides, half, self.device)
+
+
+@functools.lru_cache(maxsize=4096)  # a model has many tensors, of few shapes
+def span(shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> tuple[int, int]:
+    """First byte and one past the last that elements touch, counted from the first element."""
+    if 0 in shape:
+        return 0, 0
+    reach = [(n - 1) * step for n, step in zip(shape, strides, strict=True)]
+    return sum(r for r in reach if r < 0), sum(r for r in reach if r > 0) + itemsize
 
 
 class Layout(NamedTuple):

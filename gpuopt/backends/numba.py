@@ -12,6 +12,7 @@ import threading
 from collections.abc import Hashable
 from contextlib import nullcontext
 from importlib import resources
+from time import perf_counter
 from typing import Any
 
 import numba
@@ -28,7 +29,9 @@ from gpuopt.lowering.program import Program
 from gpuopt.lowering.trace import trace
 from gpuopt.rules.base import Rule
 
-LEAST = 32_768  # elements for which another thread is woken; docs/decisions.md
+LEAST = 32_768  # elements for which another thread is asked, if it is awake; docs/decisions.md
+WAKING = 262_144  # elements of a step for which threads that sleep are woken
+AWAKE = 15e-6  # seconds after a sweep in which they do not sleep yet
 NORM_CHUNK = 65_536  # elements whose sum of squares is one number
 WRITEABLE = 0x400  # among the flags of a NumPy array
 UNIT = 64  # elements: shares are whole multiples of it
@@ -104,6 +107,8 @@ def headers_are_readable() -> bool:
 
 
 class NumbaLaunch(HostLaunch):
+    ended = 0.0  # when the last sweep did, of whichever launch: they share the threads
+
     def __init__(self, backend: NumbaBackend, work: Work) -> None:
         super().__init__(backend, work)
         memories = [[backend.memory(a) for a in arrays] for arrays in work.tensors]
@@ -111,6 +116,7 @@ class NumbaLaunch(HostLaunch):
         safe = start_threads()
         threads = min(backend.threads, int(sizes.sum()) // LEAST)
         self.chunks, self.bounds = shares(sizes, max(threads, 1), UNIT)
+        self.wakes = threads <= 1 or int(sizes.sum()) >= WAKING
         storage = tuple(m.as_real.dtype.name for m in memories[0])
         self.sweep = sweep_of(trace(work.rule), self.real.name, storage)
         self.expect([arrays[1] for arrays in work.tensors])
@@ -162,8 +168,15 @@ class NumbaLaunch(HostLaunch):
     def square_sums(self) -> np.ndarray:
         norm, chunks, bounds, sums = self.norm
         with self.turn:
-            norm(self.tensors, chunks, bounds, self.layouts, sums)
+            norm(self.tensors, chunks, self.shared(bounds), self.layouts, sums)
+        NumbaLaunch.ended = perf_counter()
         return sums
+
+    def shared(self, bounds: np.ndarray) -> np.ndarray:
+        """The shares between these bounds; one for all, where waking others takes longer."""
+        if self.wakes or perf_counter() - NumbaLaunch.ended < AWAKE:
+            return bounds
+        return np.array([0, bounds[-1]])
 
     def relocate(self, addresses: np.ndarray) -> bool:
         return relocated(self, addresses)
@@ -173,4 +186,5 @@ class NumbaLaunch(HostLaunch):
 
     def run(self, table: np.ndarray) -> None:
         with self.turn:
-            self.sweep(self.tensors, self.chunks, self.bounds, self.layouts, table)
+            self.sweep(self.tensors, self.chunks, self.shared(self.bounds), self.layouts, table)
+        NumbaLaunch.ended = perf_counter()

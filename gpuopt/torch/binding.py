@@ -14,6 +14,7 @@ from gpuopt.backends.base import Backend
 from gpuopt.options import Options
 from gpuopt.parameters import labelled
 from gpuopt.torch.bound import Bound, Member
+from gpuopt.torch.containers import Dicts, Lists
 from gpuopt.torch.hyper import Settings
 from gpuopt.torch.layout import Watch
 from gpuopt.torch.state import completed, steps_taken
@@ -32,8 +33,8 @@ class Binding:
     def __init__(self, opt: "Fused") -> None:
         self.opt: Fused = weakref.proxy(opt)  # no cycle: tensors go when the optimizer goes
         self.groups = list(opt.param_groups)
-        self.params = list(all_params(opt))
-        self.sizes = [len(group["params"]) for group in opt.param_groups]
+        self.lists = Lists([group["params"] for group in self.groups])
+        self.params = self.lists.items
         self.gpu = only_gpu(self.params)
         self.sharded = any(map(is_sharded, self.params))
         self.threads = torch.get_num_threads()
@@ -76,7 +77,8 @@ class Binding:
                 self.opt.kept[member.param].update(member.state)
         self.only_dicts = all(isinstance(x, dict) for x in self.opt.kept.values())
         self.only_tensors = all(isinstance(x, torch.Tensor) for x in self.state())
-        self.watch = Watch(self.held())
+        self.look()
+        self.watch = Watch(self.parts(self.tensors))
 
     def step(self) -> bool:
         """A later step; False, and nothing done, if another binding is needed."""
@@ -107,28 +109,37 @@ class Binding:
     def holds(self) -> bool:
         """Whether parameters, groups and state are what and where they were."""
         opt = self.opt
-        params = list(all_params(opt))
-        if not same(opt.param_groups, self.groups) or not same(params, self.params):
-            return False
-        if [len(group["params"]) for group in self.groups] != self.sizes:
-            return False
         if torch.get_num_threads() != self.threads or opt.max_norm != self.plain.max_norm:
             return False
-        held = self.watch.follow(self.held())
+        lists = [group["params"] for group in opt.param_groups]
+        if not same(opt.param_groups, self.groups) or not same(lists, self.lists.lists):
+            return False
+        if not self.lists.same:
+            return False
+        if opt.kept is not self.dicts.dicts[0] or not self.dicts.untouched:
+            self.look()
+        held = self.watch.follow(self.parts(self.tensors))
         if held is None or not (held == self.watch.addresses).all():
             return False
         if not all(bound.numbers.holds for bound in self.bounds):
             return False
         return all(s.follow(opt.rule_of(s.source)) for s in self.settings)
 
-    def held(self) -> tuple[Any, ...]:
-        """All parameters and all that torch keeps as their state."""
+    def look(self) -> None:
+        """Find all parameters and all that torch keeps as their state; nothing, where something
+        that is no dict has come: another binding minds it."""
+        kept = self.opt.kept
+        self.dicts = Dicts([kept, *(x for x in kept.values() if isinstance(x, dict))])
         try:
             tensors = (*self.params, *self.state())
-        except TypeError:  # something that is no dict has come; another binding minds it
-            return ()
+        except TypeError:
+            tensors = ()
         if not self.only_tensors:
             tensors = tuple(x for x in tensors if isinstance(x, torch.Tensor))
+        self.tensors: tuple[Any, ...] = tensors
+
+    def parts(self, tensors: tuple[Any, ...]) -> tuple[Any, ...]:
+        """What of these lies in this process."""
         if not self.sharded:
             return tensors
         with torch.no_grad():

@@ -31,16 +31,23 @@ class Member(NamedTuple):
     state: dict[str, Any]
 
 
+class Active(NamedTuple):
+    """The parameters that have gradients: their positions, those of the others, the tensors, and
+    how their gradients lie."""
+
+    at: list[int]
+    idle: list[int]
+    params: list[torch.Tensor]
+    watch: Watch
+
+
 class Bound:
-    """Parameters, their state and a plan, for as long as no tensor moves and the same parameters
-    have gradients."""
+    """Parameters, their state and plans, for as long as no tensor moves and no parameter without
+    state gets a gradient."""
 
     def __init__(self, members: Sequence[Member], keys: Keys) -> None:
         self.params = [m.param for m in members]
         self.sharded = any(map(is_sharded, self.params))
-        self.active = [k for k, p in enumerate(self.params) if p.grad is not None]
-        self.idle = sorted({*range(len(members))} - {*self.active})
-        self.stepping = [self.params[k] for k in self.active]
         parts = [local(p) for p in self.params]
         self.backend = backend_for(parts)
         self.devices = sorted({p.get_device() for p in parts if p.is_cuda})
@@ -62,39 +69,60 @@ class Bound:
         for group in {id(g): g for g in groups}.values():
             group.before_change = weakly(self.stepper.rule_changes)
             group.after_change = weakly(self.stepper.push)
-        clean = {k: gradient(self.params[k], own[k].label) for k in self.active}
-        self.watch = Watch(tuple(clean.values()))
-        grads = tuple(clean.get(k) for k in range(len(members)))
-        self.given: tuple[Any, ...] = grads, None  # what the next run works on
+        self.labels = [param.label for param in own]
+        self.ready = [
+            all(name in param.state for name in param.group.rule.state)
+            and ("step" in member.state or not keys.counted)
+            for param, member in zip(own, members, strict=True)
+        ]
+        self.active: Active | None = None  # in the last step
+        self.given: tuple[Any, ...] = ()  # what the next run works on
+        self.take()
 
     def follow(self) -> bool:
-        """Take this step's gradients; False if some have come or gone, or lie otherwise than in the
-        step before."""
+        """Take this step's gradients; False if that needs state that is not there."""
         grads = [p.grad for p in self.params]
         if self.sharded:
             with torch.no_grad():
                 grads = [None if g is None else local(g) for g in grads]
-        if any(grads[k] is not None for k in self.idle):
+        now = self.active
+        if now is None or any(grads[k] is not None for k in now.idle):
+            return self.take()
+        addresses = now.watch.follow(tuple([grads[k] for k in now.at] if now.idle else grads))
+        if addresses is None:
+            return self.take()
+        if now.idle:
+            addresses = scattered(addresses, now.at, len(grads))
+        self.given = now, tuple(grads), addresses if self.backend.by_address else None
+        return True
+
+    def take(self) -> bool:
+        """The same where other parameters have gradients than in the step before, or gradients that
+        lie otherwise. Raises for one that cannot be taken."""
+        at = [k for k, p in enumerate(self.params) if p.grad is not None]
+        if not all(self.ready[k] for k in at):
             return False
-        mine = tuple([grads[k] for k in self.active] if self.idle else grads)
-        addresses = self.watch.follow(mine)
-        if addresses is not None and self.idle:
-            addresses = scattered(addresses, self.active, len(grads))
-        self.given = tuple(grads), addresses if self.backend.by_address else None
-        return addresses is not None
+        with torch.no_grad():
+            clean = {k: gradient(self.params[k], self.labels[k]) for k in at}
+        idle = sorted({*range(len(self.params))} - {*at})
+        active = Active(at, idle, [self.params[k] for k in at], Watch(tuple(clean.values())))
+        self.given = active, tuple(clean.get(k) for k in range(len(self.params))), None
+        return True
 
     def run(self, options: Options) -> None:
         """Step, on the gradients last taken."""
-        (grads, addresses), self.given = self.given, ()
+        (active, grads, addresses), self.given, self.active = self.given, (), None
         self.stepper.step(grads, options, addresses)
-        torch.autograd.graph.increment_version(self.stepping)
+        self.active = active
+        torch.autograd.graph.increment_version(active.params)
         if not self.on_device_only:
             self.numbers.publish()
 
     def unscale(self, scale: Any) -> None:
         """Take the loss scale, a number or a tensor on the device, out of `p.grad`, as torch's
         optimizers do: whoever looks at gradients after a step, or adds to them, expects it."""
-        grads = [local(p.grad) for p in self.stepping if p.grad is not None]
+        assert self.active is not None
+        grads = [local(p.grad) for p in self.active.params if p.grad is not None]
         torch._foreach_div_(grads, scale)  # pyright: ignore[reportPrivateImportUsage]
 
     @property

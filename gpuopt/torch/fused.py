@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from gpuopt.options import bound
 from gpuopt.parameters import labelled
@@ -67,17 +68,23 @@ class Fused:
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient, in place. `closure` is called first, with
         gradients enabled, and what it returns is returned."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        if not self.skips and (self._binding is None or not self._binding.step()):
-            with torch.no_grad():
-                self.release()
-                binding = Binding(self)
-                binding.first()
-                self._binding = binding
-        return loss
+        return (step_with_hooks if self.watched else step)(self, closure)
+
+    # torch wraps no step that is: it would take 10 us, also where there is nothing to call
+    step.hooked = True  # pyright: ignore
+
+    @property
+    def watched(self) -> bool:
+        """Whether hooks or a profiler are to see the step. A subclass with a step of its own, which
+        torch has wrapped, has called them."""
+        hooks = (
+            self._optimizer_step_pre_hooks  # pyright: ignore
+            or self._optimizer_step_post_hooks  # pyright: ignore
+            or _global_optimizer_pre_hooks
+            or _global_optimizer_post_hooks
+            or torch.autograd.profiler._is_profiler_enabled
+        )
+        return bool(hooks) and type(self).step is Fused.step
 
     def release(self) -> None:
         """Give up the plans. RuntimeError if a graph holds one of their steps."""
@@ -143,3 +150,21 @@ class Fused:
             restored(state, self._loading, self.keys)
         self.release()
         super().__setstate__(state)  # pyright: ignore
+
+
+def step(opt: Fused, closure: Callable[[], Any] | None = None) -> Any:
+    """A step, and nothing around it."""
+    loss = None
+    if closure is not None:
+        with torch.enable_grad():
+            loss = closure()
+    if not opt.skips and (opt._binding is None or not opt._binding.step()):
+        with torch.no_grad():
+            opt.release()
+            binding = Binding(opt)
+            binding.first()
+            opt._binding = binding
+    return loss
+
+
+step_with_hooks = torch.optim.Optimizer.profile_hook_step(step)

@@ -49,7 +49,7 @@ def test_what_the_user_has_set_stands():
 @pytest.mark.parametrize(
     ("size", "alone"), [(2 * backend.LEAST - 1, True), (2 * backend.LEAST, False)]
 )
-def test_small_models_wake_no_other_thread(size, alone, monkeypatch):
+def test_small_models_ask_no_other_thread(size, alone, monkeypatch):
     monkeypatch.setattr(backend.config, "NUMBA_NUM_THREADS", 4)
     p = np.ones(size, np.float32)
     opt = gpuopt.SGD(p, lr=0.5)
@@ -57,6 +57,32 @@ def test_small_models_wake_no_other_thread(size, alone, monkeypatch):
     assert opt._stepper.plan is not None
     launch = opt._stepper.plan.sweeps[0].launch
     assert (len(launch.bounds) == 2) is alone
+    np.testing.assert_array_equal(p, 0)
+
+
+@pytest.mark.parametrize("norm", [None, 1e9])
+@pytest.mark.parametrize(
+    ("size", "idle", "alone"),
+    [
+        (backend.WAKING - 1, 1.0, True),
+        (backend.WAKING - 1, backend.AWAKE / 2, False),
+        (backend.WAKING, 1.0, False),
+    ],
+)
+def test_threads_that_sleep_are_woken_for_much_only(size, idle, alone, norm, monkeypatch):
+    monkeypatch.setattr(backend.config, "NUMBA_NUM_THREADS", 2)
+    monkeypatch.setattr(backend, "perf_counter", lambda: backend.NumbaLaunch.ended + idle)
+    shares = []
+    shared = backend.NumbaLaunch.shared
+
+    def watched(launch, bounds):
+        shares.append(len(shared(launch, bounds)) - 1 == 1)
+        return shared(launch, bounds)
+
+    monkeypatch.setattr(backend.NumbaLaunch, "shared", watched)
+    p = np.ones(size, np.float32)
+    gpuopt.SGD(p, lr=0.5).step(p * 2, max_norm=norm)
+    assert shares == [alone] * (1 if norm is None else 2)
     np.testing.assert_array_equal(p, 0)
 
 

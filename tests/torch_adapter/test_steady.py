@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 
 from tests.optional import optional
-from tests.torch_adapter.beside import ours, parameters, torch, train
+from tests.torch_adapter.beside import close, ours, parameters, torch, train
 
 fused = optional("gpuopt.torch.fused")
 
@@ -75,3 +75,52 @@ def test_a_step_allocates_nothing_of_a_gradients_size():
         tracemalloc.stop()
     assert peak < 4 * 1001 * 100  # bytes; a gradient has 361200
     assert all(abs(event.cpu_memory_usage) < 4000 for event in profile.events())
+
+
+def test_gradients_that_are_missing_in_turns_need_no_other_binding(bindings):
+    params, theirs = parameters(), parameters()
+    opt, peer = ours.Adam(params, lr=0.1), torch.optim.Adam(theirs, lr=0.1)
+    plans = set()
+    for k, without in enumerate([(), (1, 2), (0,)] * 4):
+        for n, (p, q) in enumerate(zip(params, theirs, strict=True)):
+            g = torch.full_like(p, k - 2.5)
+            p.grad, q.grad = (None, None) if n in without else (g, g)
+        opt.step()
+        peer.step()
+        if k >= 6:
+            plans.add(opt._binding.bounds[0].stepper.plan)
+    close(params, theirs)
+    assert len(bindings) == 1
+    assert len(plans) == 3
+
+
+def test_a_gradient_of_another_layout_needs_no_other_binding(bindings):
+    p, q = torch.zeros(4, 6, requires_grad=True), torch.zeros(4, 6, requires_grad=True)
+    opt, peer = ours.SGD([p], lr=0.1), torch.optim.SGD([q], lr=0.1)
+    whole = torch.arange(96.0)
+    for g in (whole[:24].view(4, 6), whole[:24].view(6, 4).t(), whole.view(8, 12)[::2, ::2]):
+        p.grad = q.grad = g
+        opt.step()
+        peer.step()
+    close([p], [q])
+    assert len(bindings) == 1
+
+
+@pytest.mark.parametrize("change", ["new", "another", "gone"])
+def test_state_that_is_touched_is_seen(change):
+    """Also with the same number of entries."""
+    params = parameters()
+    opt = ours.Adam(params, lr=0.1)
+    train(opt, 2)
+    entries = opt.state[params[1]]
+    other = torch.full_like(entries["exp_avg"], 7.0)
+    if change == "new":
+        entries["mine"] = other
+    elif change == "another":
+        entries["exp_avg"] = other
+    else:
+        del opt.state[params[1]]
+    train(opt, 1)
+    if change == "another":
+        assert (other != 7.0).all()
+    assert opt.state[params[1]]["step"] == (1 if change == "gone" else 3)

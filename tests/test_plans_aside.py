@@ -1,0 +1,94 @@
+"""Steps whose gradients are missing in turns: the plans are kept, and the numbers are right."""
+
+import weakref
+
+import numpy as np
+import pytest
+
+import gpuopt
+from gpuopt import stepping
+
+SHAPES = [(7,), (3, 5), (33,), ()]
+PATTERNS = [(0, 1, 2, 3), (1, 3), (0, 1, 2), (1, 3), (0, 1, 2, 3), (), (0,)] * 3
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The plans that were made, by which parameters have gradients."""
+    found = []
+
+    def make_plan(backend, params, counts, grads, parts):
+        found.append(tuple(k for k, g in enumerate(grads) if g is not None))
+        return make(backend, params, counts, grads, parts)
+
+    make = stepping.make_plan
+    monkeypatch.setattr(stepping, "make_plan", make_plan)
+    return found
+
+
+def arrays(seed):
+    rng = np.random.default_rng(seed)
+    return [np.asarray(rng.standard_normal(shape), np.float32) for shape in SHAPES]
+
+
+@pytest.mark.parametrize("rule", [gpuopt.AdamW, gpuopt.NAdam])
+def test_each_parameter_goes_as_if_alone(backend, rule):
+    """NAdam carries a number of its own for each parameter."""
+    params = [backend.asarray(p) for p in arrays(0)]
+    together = rule(params, lr=0.1, weight_decay=0.01, backend=backend.name)
+    alone_params = arrays(0)
+    alone = [rule(p, lr=0.1, weight_decay=0.01, backend="numpy") for p in alone_params]
+    for k, pattern in enumerate(PATTERNS):
+        grads = arrays(k + 1)
+        mine = [backend.asarray(g) if n in pattern else None for n, g in enumerate(grads)]
+        together.step(mine)
+        for n in pattern:
+            alone[n].step(grads[n])
+    for p, q in zip(params, alone_params, strict=True):
+        np.testing.assert_allclose(backend.to_numpy(p), q, rtol=1e-5, atol=1e-6)
+
+
+def test_patterns_that_come_again_need_no_new_plan(made):
+    opt = gpuopt.Adam(arrays(0), backend="numpy")
+    grads = arrays(1)
+    for pattern in [(0, 1, 2, 3), (1, 3)] * 6:
+        opt.step([g if n in pattern else None for n, g in enumerate(grads)])
+    assert made == [(0, 1, 2, 3), (1, 3), (0, 1, 2, 3)]  # the third: step counts have parted
+
+
+def test_options_that_come_again_need_no_new_plan(made):
+    opt = gpuopt.Adam(arrays(0), backend="numpy")
+    for k in range(9):
+        opt.step(arrays(k), max_norm=1.0 if k % 3 == 2 else None)
+    assert len(made) == 2
+
+
+def test_no_more_plans_are_kept_than_a_few():
+    params = [np.zeros(3, np.float32) for _ in range(12)]
+    opt = gpuopt.SGD(params, lr=0.1, backend="numpy")
+    for k in range(12):
+        opt.step([np.ones(3, np.float32) if n == k else None for n in range(12)])
+    assert len(opt._stepper.aside) == stepping.ASIDE
+
+
+def test_no_gradient_is_kept_alive(backend):
+    params = [backend.asarray(p) for p in arrays(0)]
+    opt = gpuopt.Adam(params, backend=backend.name)
+    grads = [backend.asarray(g) for g in arrays(1)]
+    for _ in range(3):  # a GPU remembers gradients that come again
+        opt.step(grads)
+    there = weakref.ref(grads[0])
+    opt.step([None, *grads[1:]])
+    del grads
+    assert there() is None
+
+
+def test_new_state_is_memory_that_a_kept_plan_does_not_know(made):
+    """A gradient may not lie in state that was made since."""
+    opt = gpuopt.Momentum(arrays(0), lr=0.1, backend="numpy")
+    some, others = arrays(1), arrays(2)
+    opt.step([*some[:2], None, None])
+    opt.step([None, None, *others[2:]])
+    inside = opt.state["2"]["v"].ravel()[:7]
+    with pytest.raises(ValueError, match="share memory"):
+        opt.step([inside, some[1], None, None])
