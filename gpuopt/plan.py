@@ -166,8 +166,9 @@ class Plan:
         may have been taken without this plan, by some of them."""
         for sweep in self.sweeps:
             leaders = np.array([row.param for row in sweep.rows], np.intp)[sweep.launch.work.rows]
+            at = sweep.launch.work.at
             for values in (counts.steps, *counts.carried.values()):
-                if not np.array_equal(values[sweep.launch.work.at], values[leaders], equal_nan=True):
+                if not np.array_equal(values[at], values[leaders], equal_nan=True):
                     return False
         return True
 

@@ -92,3 +92,29 @@ def test_new_state_is_memory_that_a_kept_plan_does_not_know(made):
     inside = opt.state["2"]["v"].ravel()[:7]
     with pytest.raises(ValueError, match="share memory"):
         opt.step([inside, some[1], None, None])
+
+
+@pytest.mark.parametrize("rule", [gpuopt.Adam, gpuopt.NAdam])
+def test_a_plan_that_comes_back_after_a_skipped_step_counts_on(backend, rule):
+    """A GPU alone knows that a step was skipped."""
+    p, q = np.ones(5, np.float32), backend.asarray(np.ones(5, np.float32))
+    plain, opt = rule(p, lr=0.1, backend="numpy"), rule(q, lr=0.1, backend=backend.name)
+    for value, skip in [(1.0, True), (np.nan, True), (0.2, False), (-1.0, True), (0.5, True)]:
+        g = np.full(5, value, np.float32)
+        plain.step(g, skip_nonfinite=skip)
+        opt.step(backend.asarray(g), skip_nonfinite=skip)
+    np.testing.assert_allclose(backend.to_numpy(q), p, rtol=1e-6)
+    assert opt.step_count == plain.step_count == 4
+
+
+def test_no_gradient_of_a_skipped_step_or_of_another_dtype_is_kept_alive(backend):
+    params = [backend.asarray(np.zeros(3, t)) for t in (np.float32, np.float64)]
+    opt = gpuopt.SGD(params, lr=0.1, backend=backend.name)
+    grads = [backend.asarray(np.full(3, np.nan, t)) for t in (np.float32, np.float64)]
+    opt.step(grads, skip_nonfinite=True)
+    there = [weakref.ref(g) for g in grads]
+    opt.step([grads[0], None])
+    opt.step([None, grads[1]])
+    opt.step([None, None])
+    del grads
+    assert [ref() for ref in there] == [None, None]

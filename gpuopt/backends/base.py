@@ -113,8 +113,8 @@ class Launch(ABC):
 
     def relocate(self, addresses: np.ndarray) -> bool:
         """Take this step's gradients, which lie at `addresses` (one per parameter of the optimizer)
-        and otherwise as those that the launch was made for: the caller knows. An optimizer calls
-        either this or `follow`. False: a new launch is needed, or an error."""
+        and otherwise as those that the launch was made for: the caller knows. False: a new launch
+        is needed, or an error."""
         return False
 
     @abstractmethod

@@ -188,7 +188,7 @@ class DeviceControl(Control):
         self.grads = grads
 
     def times(self) -> list[np.ndarray]:
-        return [self.backend.read(self.rows[k].times.target) for k in self.order]
+        return [self.rows[k].read_times() for k in self.order]
 
     def settled(self) -> None:
         self.in_charge = self.captured

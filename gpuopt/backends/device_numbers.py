@@ -16,7 +16,7 @@ class Rows:
     into scalars. What is there already is not sent again."""
 
     def __init__(self, backend: DeviceBackend, launch: DeviceLaunch) -> None:
-        program = trace_scalars(launch.work.rule)
+        self.backend, program = backend, trace_scalars(launch.work.rule)
         self.kernel = backend.control_kernel(program, launch.real.name)
         self.knobs = backend.upload((launch.rows, len(program.knobs)), np.float64)
         self.carries = bool(program.carried)
@@ -35,6 +35,13 @@ class Rows:
         if old is None or (count_too and not np.array_equal(old.times, inputs.times)):
             (self.times.send_now if now else self.times.send)(inputs.times)
         self.sent = Inputs(inputs.knobs, inputs.times + 1)
+
+    def read_times(self) -> np.ndarray:
+        """The step counts on the device, which may have skipped steps; waits for it."""
+        times = self.backend.read(self.times.target)
+        if self.sent is not None:
+            self.sent = self.sent._replace(times=times)
+        return times
 
 
 class Partials:

@@ -55,6 +55,11 @@ class NumpyLaunch(HostLaunch):
     def move(self, k: int, view: np.ndarray, memory: Memory) -> None:
         self.tensors[k][1] = as_real(view)
 
+    def rest(self) -> None:
+        super().rest()
+        for arrays in self.tensors:
+            arrays[1] = None
+
     def square_sums(self) -> np.ndarray:
         return np.array(
             [sum_of_squares(block) for arrays in self.tensors for block in blocks_of(arrays[1])]

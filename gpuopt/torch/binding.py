@@ -111,10 +111,9 @@ class Binding:
         opt = self.opt
         if torch.get_num_threads() != self.threads or opt.max_norm != self.plain.max_norm:
             return False
-        lists = [group["params"] for group in opt.param_groups]
-        if not same(opt.param_groups, self.groups) or not same(lists, self.lists.lists):
+        if not same(opt.param_groups, self.groups):
             return False
-        if not self.lists.same:
+        if not self.lists.same([group["params"] for group in self.groups]):
             return False
         if opt.kept is not self.dicts.dicts[0] or not self.dicts.untouched:
             self.look()

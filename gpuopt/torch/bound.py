@@ -16,7 +16,7 @@ from gpuopt.stepping import Stepper
 from gpuopt.torch.hyper import Settings
 from gpuopt.torch.layout import Watch
 from gpuopt.torch.numbers import Numbers
-from gpuopt.torch.state import Keys
+from gpuopt.torch.state import Keys, is_whole
 from gpuopt.torch.tensors import gradient, is_sharded, local
 
 
@@ -70,11 +70,7 @@ class Bound:
             group.before_change = weakly(self.stepper.rule_changes)
             group.after_change = weakly(self.stepper.push)
         self.labels = [param.label for param in own]
-        self.ready = [
-            all(name in param.state for name in param.group.rule.state)
-            and ("step" in member.state or not keys.counted)
-            for param, member in zip(own, members, strict=True)
-        ]
+        self.ready = [is_whole(m.state, m.param, m.settings.group.rule, keys) for m in members]
         self.active: Active | None = None  # in the last step
         self.given: tuple[Any, ...] = ()  # what the next run works on
         self.take()
@@ -112,11 +108,13 @@ class Bound:
     def run(self, options: Options) -> None:
         """Step, on the gradients last taken."""
         (active, grads, addresses), self.given, self.active = self.given, (), None
-        self.stepper.step(grads, options, addresses)
+        try:
+            self.stepper.step(grads, options, addresses)
+        finally:  # also what a GPU has counted, where another plan could not be made
+            if not self.on_device_only:
+                self.numbers.publish()
         self.active = active
         torch.autograd.graph.increment_version(active.params)
-        if not self.on_device_only:
-            self.numbers.publish()
 
     def unscale(self, scale: Any) -> None:
         """Take the loss scale, a number or a tensor on the device, out of `p.grad`, as torch's

@@ -13,22 +13,22 @@ from gpuopt.backends.cache import import_source
 
 
 class Lists:
-    """Lists, and whether each still holds what it held."""
+    """Lists, or what else param_groups have in their place, and whether others hold the same."""
 
     def __init__(self, lists: list[list[Any]]) -> None:
         self.lists, self.items = lists, list(itertools.chain.from_iterable(lists))
         self.lengths = [len(x) for x in lists]
-        self.reader = reader()
+        self.reader = reader() if all(type(x) is list for x in lists) else None
         if self.reader is not None:
             given = list(map(id, lists)), self.lengths, list(map(id, self.items))
             self.tables = [np.array(x, np.int64) for x in given]
 
-    @property
-    def same(self) -> bool:
-        if self.reader is not None:
+    def same(self, lists: list[list[Any]]) -> bool:
+        """Whether these hold just the same objects."""
+        if self.reader is not None and all(map(is_, lists, self.lists)):
             return self.reader.hold_items(*self.tables)
-        items = list(itertools.chain.from_iterable(self.lists))
-        return [len(x) for x in self.lists] == self.lengths and all(map(is_, items, self.items))
+        items = itertools.chain.from_iterable(lists)
+        return [len(x) for x in lists] == self.lengths and all(map(is_, items, self.items))
 
 
 class Dicts:

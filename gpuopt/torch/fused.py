@@ -1,5 +1,6 @@
 """What turns an optimizer of torch.optim into one that steps through gpuopt."""
 
+import functools
 import inspect
 from collections import defaultdict
 from collections.abc import Callable
@@ -19,6 +20,28 @@ from gpuopt.torch.tensors import check_parameter, only_gpu
 MAX_NORM = inspect.Parameter(
     "max_norm", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=float | None
 )
+
+
+OURS = object()  # marks a step whose hooks we call
+
+
+def step(opt: "Fused", closure: Callable[[], Any] | None = None) -> Any:
+    """Update every parameter that has a gradient, in place. `closure` is called first, with
+    gradients enabled, and what it returns is returned."""
+    loss = None
+    if closure is not None:
+        with torch.enable_grad():
+            loss = closure()
+    if not opt.skips and (opt._binding is None or not opt._binding.step()):
+        with torch.no_grad():
+            opt.release()
+            binding = Binding(opt)
+            binding.first()
+            opt._binding = binding
+    return loss
+
+
+step_with_hooks = torch.optim.Optimizer.profile_hook_step(step)
 
 
 class Fused:
@@ -65,18 +88,17 @@ class Fused:
             raise
 
     @torch._disable_dynamo  # type: ignore[attr-defined]
-    def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Update every parameter that has a gradient, in place. `closure` is called first, with
-        gradients enabled, and what it returns is returned."""
-        return (step_with_hooks if self.watched else step)(self, closure)
+    @functools.wraps(step)
+    def step(self, *args: Any, **kwargs: Any) -> Any:
+        return (step_with_hooks if self.watched else step)(self, *args, **kwargs)
 
     # torch wraps no step that is: it would take 10 us, also where there is nothing to call
-    step.hooked = True  # pyright: ignore
+    step.hooked = OURS  # pyright: ignore
 
     @property
     def watched(self) -> bool:
-        """Whether hooks or a profiler are to see the step. A subclass with a step of its own, which
-        torch has wrapped, has called them."""
+        """Whether hooks or a profiler are to see the step, and it is we who show it to them: a
+        step that a subclass has of its own, torch has wrapped."""
         hooks = (
             self._optimizer_step_pre_hooks  # pyright: ignore
             or self._optimizer_step_post_hooks  # pyright: ignore
@@ -84,7 +106,7 @@ class Fused:
             or _global_optimizer_post_hooks
             or torch.autograd.profiler._is_profiler_enabled
         )
-        return bool(hooks) and type(self).step is Fused.step
+        return bool(hooks) and getattr(type(self).step, "hooked", None) is OURS
 
     def release(self) -> None:
         """Give up the plans. RuntimeError if a graph holds one of their steps."""
@@ -150,21 +172,3 @@ class Fused:
             restored(state, self._loading, self.keys)
         self.release()
         super().__setstate__(state)  # pyright: ignore
-
-
-def step(opt: Fused, closure: Callable[[], Any] | None = None) -> Any:
-    """A step, and nothing around it."""
-    loss = None
-    if closure is not None:
-        with torch.enable_grad():
-            loss = closure()
-    if not opt.skips and (opt._binding is None or not opt._binding.step()):
-        with torch.no_grad():
-            opt.release()
-            binding = Binding(opt)
-            binding.first()
-            opt._binding = binding
-    return loss
-
-
-step_with_hooks = torch.optim.Optimizer.profile_hook_step(step)

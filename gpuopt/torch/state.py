@@ -61,6 +61,18 @@ def check_buffer(buffer: Any, p: torch.Tensor, what: str) -> None:
         )
 
 
+def is_whole(state: dict[str, Any], p: torch.Tensor, rule: Rule, keys: Keys) -> bool:
+    """Whether `completed` would find nothing to do: every number and buffer is there, and lies as a
+    sweep needs it."""
+    buffers = [state.get(keys.buffers[name]) for name in rule.state]
+    part = local(p)
+    return ("step" in state or not keys.counted) and all(
+        isinstance(x, torch.Tensor)
+        and (local(x).shape, x.device, x.dtype) == (part.shape, p.device, state_dtype(p))
+        for x in buffers
+    )
+
+
 def new_buffer(p: torch.Tensor, value: float) -> torch.Tensor:
     """A buffer of one value for a parameter, in the order in which that lies; distributed as it."""
     buffer = torch.zeros_like(p, dtype=state_dtype(p), memory_format=torch.preserve_format)

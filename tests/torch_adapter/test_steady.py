@@ -124,3 +124,16 @@ def test_state_that_is_touched_is_seen(change):
     if change == "another":
         assert (other != 7.0).all()
     assert opt.state[params[1]]["step"] == (1 if change == "gone" else 3)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set])
+def test_parameters_in_another_container_need_one_binding(bindings, kind):
+    params = parameters()
+    opt = ours.SGD(params, lr=0.1)
+    for _ in range(4):
+        opt.param_groups[0]["params"] = kind(params)
+        train(opt, 1)
+    assert len(bindings) == 1
+    opt.param_groups[0]["params"] = [params[0]]
+    train(opt, 1)
+    assert len(bindings) == 2
