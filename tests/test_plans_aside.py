@@ -111,6 +111,7 @@ def test_no_gradient_of_a_skipped_step_or_of_another_dtype_is_kept_alive(backend
     params = [backend.asarray(np.zeros(3, t)) for t in (np.float32, np.float64)]
     opt = gpuopt.SGD(params, lr=0.1, backend=backend.name)
     grads = [backend.asarray(np.full(3, np.nan, t)) for t in (np.float32, np.float64)]
+    opt.step([backend.asarray(np.ones(3, t)) for t in (np.float32, np.float64)])
     opt.step(grads, skip_nonfinite=True)
     there = [weakref.ref(g) for g in grads]
     opt.step([grads[0], None])
