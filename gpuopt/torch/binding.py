@@ -83,8 +83,11 @@ class Binding:
     def step(self) -> bool:
         """A later step; False, and nothing done, if another binding is needed."""
         with self.streams():
-            if not self.holds() or not all(bound.follow() for bound in self.bounds):
+            if not self.holds():
                 return False
+            for bound in self.bounds:
+                if not bound.follow():
+                    return False
             self.run()
         return True
 
@@ -120,9 +123,13 @@ class Binding:
         held = self.watch.follow(self.parts(self.tensors))
         if held is None or not (held == self.watch.addresses).all():
             return False
-        if not all(bound.numbers.holds for bound in self.bounds):
-            return False
-        return all(s.follow(opt.rule_of(s.source)) for s in self.settings)
+        for bound in self.bounds:  # no generators here: this is asked at every step
+            if not bound.numbers.holds:
+                return False
+        for settings in self.settings:  # noqa: SIM110
+            if not settings.follow(opt.rule_of(settings.source)):
+                return False
+        return True
 
     def look(self) -> None:
         """Find all parameters and all that torch keeps as their state; nothing, where something

@@ -20,23 +20,29 @@ class Settings:
         self.rule, self.source = rule, source
         self.given = read(rule, source)
         self.names = ("differentiable", *self.given)
-        self.raw = self.as_they_stand()
+        self.see(self.as_they_stand())
         self.group = Group(made(rule, self.given), finite("lr", self.given["lr"]), None)
 
     def follow(self, rule: type[Rule]) -> bool:
         """Take over what has changed; False, and nothing done, where that needs other state."""
         raw = self.as_they_stand()
-        if rule is self.rule and raw == self.raw and is_plain(tuple(raw)):
+        if rule is self.rule and self.lasting and raw == self.raw:
             return True
         given = read(rule, self.source)
         if rule is self.rule and given == self.given:
+            self.see(raw)
             return True
         new, lr = made(rule, given), finite("lr", given["lr"])
         if new.state != self.group.rule.state:
             return False
         self.group.change(new, lr)
-        self.rule, self.given, self.raw = rule, given, raw
+        self.rule, self.given = rule, given
+        self.see(raw)
         return True
+
+    def see(self, raw: list[Any]) -> None:
+        """Remember the values, and whether none of them can change in place."""
+        self.raw, self.lasting = raw, is_plain(tuple(raw))
 
     def as_they_stand(self) -> list[Any]:
         return [self.source.get(name) for name in self.names]
