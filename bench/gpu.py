@@ -9,7 +9,6 @@ fails is recorded with its traceback, and the others go on.
 
 import argparse
 import gc
-import json
 import sys
 import time
 import traceback
@@ -68,9 +67,10 @@ class Results:
     """What was found so far, written to a file after every part."""
 
     def __init__(self, path: Path, seconds: float) -> None:
-        from bench.gpu_machine import clocks, machine
+        from gpuopt.bench.machine import clocks, machine
+        from gpuopt.bench.results import save
 
-        self.path, self.clocks = path, clocks
+        self.path, self.clocks, self.save = path, clocks, save
         self.begin, self.seconds = time.perf_counter(), seconds
         self.found: dict[str, Any] = {"machine": machine(), "rows": []}
         self.found |= {"extras": {}, "failures": [], "took": {}}
@@ -88,7 +88,7 @@ class Results:
             self.found["failures"].append({**failure, "traceback": traceback.format_exc()})
         self.found["took"][name] = time.perf_counter() - begin
         self.found["machine"]["clocks_at_the_end"] = self.clocks()
-        self.path.write_text(json.dumps(self.found, indent=1) + "\n")
+        self.save(self.path, self.found)
         free_memory()
 
 

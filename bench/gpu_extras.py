@@ -12,10 +12,11 @@ import numpy as np
 
 import gpuopt
 from bench import gpu_peers as peers
-from bench import models
-from bench.gpu_clock import EACH, interleave, summaries, summary, wait
 from bench.gpu_small import Small
-from tests.gpu.spin import spin
+from gpuopt.bench import cases
+from gpuopt.bench.clock import summary
+from gpuopt.bench.clock_gpu import EACH, interleave, summaries, wait
+from gpuopt.bench.spin import spin
 
 
 def pinned(values: np.ndarray) -> np.ndarray:
@@ -29,7 +30,7 @@ def pinned(values: np.ndarray) -> np.ndarray:
 def copies(rounds: int) -> dict[str, Any]:
     """Adam over GPT-2 small with gradients on the device, and with gradients that are brought from
     page-locked memory before every step, and parameters taken back after it."""
-    shapes = models.gpt2_small()
+    shapes = cases.gpt2_small()
     params, grads = peers.arrays(shapes, 0), tuple(peers.arrays(shapes, 1))
     hosts = [pinned(cupy.asnumpy(g)) for g in grads]
     backs = [pinned(cupy.asnumpy(p)) for p in params]
@@ -54,7 +55,7 @@ def copies(rounds: int) -> dict[str, Any]:
         "gradients from the host": bring,
         "gradients from the host, parameters back": bring_and_take,
     }
-    found = interleave(candidates, max(rounds // 4, 2), wall_each=2)
+    found = interleave(candidates, max(rounds // 4, 2), each=2)
     return {"events": summaries(found, "events"), "wall": summaries(found, "wall")}
 
 

@@ -30,7 +30,7 @@ def main() -> int:
     for name in backends.CLASSES:
         print(f"gpuopt's {name}:", backends.unavailable(name) or "runs")
     try:
-        from bench.gpu_machine import machine
+        from gpuopt.bench.machine import machine
 
         print(json.dumps(machine(), indent=1))
     except Exception as error:

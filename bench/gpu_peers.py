@@ -1,13 +1,12 @@
-"""What gpuopt is compared with on a GPU: torch.optim, sequences of torch calls, naive CuPy."""
+"""What gpuopt is compared with on a GPU: torch.optim, and sequences of torch calls."""
 
 from typing import Any
 
 import cupy
-import numpy as np
 import torch
 
 import gpuopt
-from bench.models import Shapes
+from gpuopt.bench.cases import Shapes
 
 
 def tensors(shapes: Shapes, seed: int) -> list[torch.Tensor]:
@@ -48,20 +47,6 @@ def difference(params: list[Any], other: list[Any]) -> float:
         worst = max(worst, float((a - b).abs().max()))
     print(f"  parity: largest difference {worst:.3g}", flush=True)
     return worst
-
-
-class NaiveAdam:
-    """Adam as it stands in many a training loop: one CuPy expression a line."""
-
-    def __init__(self, p: Any) -> None:
-        self.p, self.m, self.v, self.t = p, p * np.float32(0), p * np.float32(0), 0
-
-    def step(self, g: Any) -> None:
-        self.t += 1
-        self.m = 0.9 * self.m + 0.1 * g
-        self.v = 0.999 * self.v + 0.001 * g * g
-        m_hat, v_hat = self.m / (1 - 0.9**self.t), self.v / (1 - 0.999**self.t)
-        self.p -= 1e-3 * m_hat / (cupy.sqrt(v_hat) + 1e-8)
 
 
 DECAY, WEIGHT_DECAY, MAX_NORM, SCALE = 0.999, 0.01, 1.0, 1024.0

@@ -4,26 +4,21 @@ from typing import Any
 
 import gpuopt
 from bench import gpu_peers as peers
-from bench import models
-from bench.gpu_clock import interleave, limits, summaries
+from gpuopt import rules
+from gpuopt.bench import cases
+from gpuopt.bench.cases import elements
+from gpuopt.bench.clock_gpu import interleave, summaries
+from gpuopt.bench.limits_gpu import limits
+from gpuopt.bench.peers.naive import naive as naive_step
+from gpuopt.bench.traffic import traffic
+from gpuopt.rules.whole import WholeStep
 
-ADAM, RMSPROP, CENTERED = 28, 20, 36  # bytes an element: each array read once, and once written
-WHOLE = 28 + 4 + 4 + 8  # and the norm's read, zeroing, the average's read and write
-BIG: dict[str, models.Shapes] = {
-    "one tensor of 1e8": [(100_000_000,)],
-    "GPT-2 small": models.gpt2_small(),
-    "ResNet-50": models.resnet50(),
+NORM = 4  # bytes an element that a norm reads before the step
+BIG: dict[str, cases.Shapes] = {
+    "one tensor of 1e8": cases.one(100_000_000),
+    "GPT-2 small": cases.gpt2_small(),
+    "ResNet-50": cases.resnet50(),
 }
-
-
-def elements(shapes: models.Shapes) -> int:
-    total = 0
-    for shape in shapes:
-        count = 1
-        for length in shape:
-            count *= length
-        total += count
-    return total
 
 
 def row(case: str, found: Any, ours: float, against: str, reach: float, **more: Any) -> dict:
@@ -55,7 +50,7 @@ def adam(name: str, rounds: int) -> list[dict]:
         "torch fused": fused.step,
         "torch foreach": foreach.step,
     }
-    naive = peers.NaiveAdam(peers.arrays(shapes, 0)[0]) if len(shapes) == 1 else None
+    naive = naive_step("Adam", peers.arrays(shapes, 0)[0]) if len(shapes) == 1 else None
     if naive:
         candidates["naive CuPy"] = lambda: naive.step(grads[0])
     for _ in range(2):
@@ -65,17 +60,18 @@ def adam(name: str, rounds: int) -> list[dict]:
     if naive:
         differences.append(peers.difference(params, [naive.p]))
     flat = flat_arrays(elements(shapes), opt, params, grads)
-    found = interleave(candidates | limits(flat), rounds)
+    moved = traffic("Adam")
+    found = interleave(candidates | limits(moved, flat), rounds)
     times = summaries(found, "events")
     ours = times["gpuopt"]["median"]
     more = {
         "largest_difference": max(differences),
-        "gb_per_s": elements(shapes) * ADAM / ours / 1e9,
+        "gb_per_s": elements(shapes) * moved.bytes / ours / 1e9,
         "elements": elements(shapes),
     }
     case = f"Adam float32, {name}"
     best = min(t["median"] for key, t in times.items() if key.startswith("limit"))
-    more["share_of_copy"] = times["limit, copy within the device"]["median"] / ours
+    more["share_of_copy"] = times["limit, copy"]["median"] / ours
     rows = [
         row(case, found, ours, "torch fused", 1.05, **more),
         row(case, found, ours, "limit", 0.95, ratio=best / ours, **more),
@@ -108,8 +104,9 @@ def rmsprop(centered: bool, rounds: int) -> list[dict]:
     candidates = {"gpuopt": lambda: opt.step(grads), "torch foreach": foreach.step}
     found = interleave(candidates, rounds)
     ours = summaries(found, "events")["gpuopt"]["median"]
-    traffic = elements(shapes) * (CENTERED if centered else RMSPROP)
-    more = {"largest_difference": differences, "gb_per_s": traffic / ours / 1e9}
+    rule = rules.RMSprop(centered=centered, momentum=0.9 * centered)
+    speed = elements(shapes) * traffic(rule).bytes / ours / 1e9
+    more = {"largest_difference": differences, "gb_per_s": speed}
     kind = "Centered RMSprop with momentum" if centered else "RMSprop"
     return [row(f"{kind} float32, {name}", found, ours, "torch foreach", 2.5, **more)]
 
@@ -137,6 +134,7 @@ def whole_step(name: str, rounds: int) -> list[dict]:
     times = summaries(found, "events")
     best = min(sequences, key=lambda key: times[key]["median"])
     mine = times["gpuopt"]["median"]
-    more = {"largest_difference": worst, "gb_per_s": elements(shapes) * WHOLE / mine / 1e9}
+    bytes = NORM + traffic(WholeStep(rules.AdamW(), average=peers.DECAY, zeroed=True)).bytes
+    more = {"largest_difference": worst, "gb_per_s": elements(shapes) * bytes / mine / 1e9}
     case = f"Unscale, clip, AdamW, average, zero; {name}"
     return [row(case, found, mine, best, 1.5, **more)]

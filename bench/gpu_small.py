@@ -8,9 +8,10 @@ import torch
 
 import gpuopt
 from bench import gpu_peers as peers
-from bench import models
-from bench.gpu_clock import interleave, summaries, summary, wait
 from bench.gpu_rows import row
+from gpuopt.bench import cases
+from gpuopt.bench.clock import summary
+from gpuopt.bench.clock_gpu import interleave, summaries, wait
 
 Run = Callable[[], object]
 
@@ -19,7 +20,7 @@ class Small:
     """gpuopt's and torch's steps over the same 500 tensors."""
 
     def __init__(self) -> None:
-        shapes = models.small_tensors()
+        shapes = cases.small_tensors()
         self.params, self.grads = peers.arrays(shapes, 0), tuple(peers.arrays(shapes, 1))
         self.sets = [tuple(peers.arrays(shapes, 1)) for _ in range(2)]
         self.opt = gpuopt.Adam(self.params, backend="cupy")
@@ -54,7 +55,7 @@ def small(rounds: int) -> list[dict]:
     rows = []
     for case, run in (("same gradient arrays", both.same), ("new gradient arrays", both.new)):
         candidates["gpuopt"] = run
-        found = interleave(candidates, rounds, wall_each=50)
+        found = interleave(candidates, rounds, each=50)
         times = summaries(found, "wall")
         ours = times["gpuopt"]["median"]
         made = row(f"Adam float32, 500 tensors of 256, {case}", found, ours, "torch fused", 5)

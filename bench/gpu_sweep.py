@@ -11,20 +11,23 @@ from typing import Any, NamedTuple
 import cupy
 import numpy as np
 
-from bench import models
-from bench.gpu_clock import EACH, by_events, by_the_wall, limits, nothing, summary
 from gpuopt import backends, rules
 from gpuopt.backends.tables import chunks_of, tables
+from gpuopt.bench import cases
+from gpuopt.bench.clock import nothing, summary
+from gpuopt.bench.clock_gpu import EACH, by_events, by_the_wall
+from gpuopt.bench.limits_gpu import limits
+from gpuopt.bench.traffic import traffic
 from gpuopt.kernels import launch
 from gpuopt.lowering import cuda
 from gpuopt.lowering.trace import trace
 from gpuopt.rules.base import Rule
 
-ONE: models.Shapes = [(100_000_000,)]
+ONE = cases.one(100_000_000)
 SMALL = 100_003  # elements on which all shapes must give the same bits
-KINDS: dict[str, tuple[Rule, models.Shapes]] = {
+KINDS: dict[str, tuple[Rule, cases.Shapes]] = {
     "Adam, one tensor of 1e8": (rules.Adam(), ONE),
-    "Adam, ResNet-50": (rules.Adam(), models.resnet50()),
+    "Adam, ResNet-50": (rules.Adam(), cases.resnet50()),
     "SGD, one tensor of 1e8": (rules.SGD(), ONE),
     "AMSGrad, one tensor of 1e8": (rules.Adam(amsgrad=True), ONE),
 }
@@ -60,7 +63,8 @@ class Sweep:
         scalars = rule.scalars(lr=1e-3, t=10)
         self.row = cupy.asarray(np.array([[scalars[n] for n in self.program.scalars]], np.float32))
         self.elements = int(table.sizes.sum())
-        self.bytes = self.elements * 4 * (len(names) + sum(self.program.writes))
+        self.traffic = traffic(rule)
+        self.bytes = self.elements * self.traffic.bytes
 
     def kernel(self, threads: int, flight: int) -> Any:
         storage = ("float32",) * len(self.program.arrays)
@@ -108,7 +112,7 @@ def seconds(run: Callable[[], object], rounds: int = 3) -> dict[str, float]:
     return summary([x for _ in range(rounds) for x in by_events(run, nothing, 2e-4)[0]])
 
 
-def tried(rule: Rule, tensors: models.Shapes, quick: bool) -> dict[str, Any]:
+def tried(rule: Rule, tensors: cases.Shapes, quick: bool) -> dict[str, Any]:
     sweep = Sweep(rule, [int(np.prod(shape)) for shape in tensors])
     small = Sweep(rule, [SMALL])
     kernels = {}
@@ -139,10 +143,11 @@ def tried(rule: Rule, tensors: models.Shapes, quick: bool) -> dict[str, Any]:
 
 
 def limit_of(sweep: Sweep) -> dict[str, Callable[[], object]]:
-    """A copy of as many bytes as the sweep moves, and Adam's reads and writes scaled to them."""
-    count = sweep.bytes // 28 // 4 * 4
-    first = cupy.asarray(np.random.default_rng(1).random(count, np.float32))
-    return limits([first, *(first.copy() for _ in range(3))])
+    """What moves as many bytes as the sweep."""
+    arrays = [cupy.empty(sweep.elements, np.float32) for _ in sweep.traffic.reads]
+    for array in arrays:
+        array[...] = np.float32(0.5)
+    return limits(sweep.traffic, arrays)
 
 
 def brief(row: dict[str, Any]) -> str:

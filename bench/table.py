@@ -46,8 +46,9 @@ def rows(results: dict) -> list[str]:
 def footnote(where: str, about: dict) -> str:
     found = about["versions"].items()
     versions = ", ".join(f"{k} {v}" for k, v in found if k != "gpuopt" and v)
+    source = f"commit {about['commit']}" if "commit" in about else f"sources {about['sources']}"
     what = f"{where}; Python {about['python']}, {versions}"
-    return f"{what}; {about['date']}, commit {about['commit']}."
+    return f"{what}; {about['date']}, {source}."
 
 
 def measured(row: dict) -> str:

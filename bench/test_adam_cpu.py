@@ -14,14 +14,18 @@ import pytest
 import torch
 
 import gpuopt
-from bench import models
-from bench.measure import adam_traffic_limits, interleave, summary
+from gpuopt.bench import cases
+from gpuopt.bench.clock import interleave, summary
+from gpuopt.bench.limits import limits
+from gpuopt.bench.peers.naive import naive as naive_step
+from gpuopt.bench.results import limit
+from gpuopt.bench.traffic import traffic
 
-BYTES = 28  # an element's traffic in an Adam step, float32: read p g m v, write p m v
+MOVED = traffic("Adam")
 
 
-def arrays(shapes: models.Shapes, seed: int) -> list[np.ndarray]:
-    """Positive numbers, so that v stays positive when the limit's additions have run over it."""
+def arrays(shapes: cases.Shapes, seed: int) -> list[np.ndarray]:
+    """Numbers from 0.1 to 1.1."""
     rng = np.random.default_rng(seed)
     return [rng.random(shape, dtype=np.float32) + 0.1 for shape in shapes]
 
@@ -55,11 +59,11 @@ def put_in_the_same_memory(
 
 # shapes, runs in a turn, what to reach against torch fused
 CASES = {
-    "one tensor of 2e7": (lambda: [(20_000_000,)], 3, 1.0),
-    "GPT-2 small": (models.gpt2_small, 2, 1.0),
-    "ResNet-50": (models.resnet50, 3, 1.0),
-    "MLP 784-128-10": (models.mlp, 200, 2.5),
-    "500 tensors of 256, same gradient arrays": (models.small_tensors, 50, 100),
+    "one tensor of 2e7": (lambda: cases.one(20_000_000), 3, 1.0),
+    "GPT-2 small": (cases.gpt2_small, 2, 1.0),
+    "ResNet-50": (cases.resnet50, 3, 1.0),
+    "MLP 784-128-10": (cases.mlp, 200, 2.5),
+    "500 tensors of 256, same gradient arrays": (cases.small_tensors, 50, 100),
 }
 ROUNDS = 10
 
@@ -78,24 +82,24 @@ def test_against_torch_fused(case, record, benchmark):
     candidates = {"gpuopt": lambda: opt.step(grads), "torch fused": peer.step}
     if case == "one tensor of 2e7":
         m, v = opt.state["0"].values()
-        candidates |= adam_traffic_limits([params[0], m, v, grads[0]])
+        candidates |= limits(MOVED, [params[0], m, v, grads[0]])
     times = {name: summary(s) for name, s in interleave(candidates, ROUNDS, each).items()}
-    elements = sum(p.size for p in params)
+    elements = cases.elements(make_shapes())
     ours = times["gpuopt"]["median"]
-    limits = [t["median"] for name, t in times.items() if name.startswith("limit")]
     row = {"case": f"Adam float32, {case}", "times": times, "largest_difference": difference}
-    row["gb_per_s"] = elements * BYTES / ours / 1e9
+    row["gb_per_s"] = elements * MOVED.bytes / ours / 1e9
     speedup = times["torch fused"]["median"] / ours
     record(row | {"against": "torch fused", "ratio": speedup, "reach": reach})
-    if limits:
-        share = min(limits) / ours
+    best = limit(row)
+    if best:
+        share = best["median"] / ours
         record(row | {"against": "limit", "ratio": share, "reach": 0.95})
     benchmark.extra_info |= {"speedup over torch fused": speedup}
     benchmark.pedantic(opt.step, args=(grads,), rounds=10, warmup_rounds=1)
 
 
 def test_new_gradient_arrays_every_step(record, benchmark):
-    shapes = models.small_tensors()
+    shapes = cases.small_tensors()
     params = arrays(shapes, 0)
     sets = [arrays(shapes, seed) for seed in range(1, 9)]
     peer = fused(params, sets[0])
@@ -124,23 +128,9 @@ def test_new_gradient_arrays_every_step(record, benchmark):
     benchmark.pedantic(step, rounds=20, warmup_rounds=1)
 
 
-class NaiveAdam:
-    """Adam as it stands in many a training loop: one NumPy expression a line."""
-
-    def __init__(self, p: np.ndarray) -> None:
-        self.p, self.m, self.v, self.t = p, np.zeros_like(p), np.zeros_like(p), 0
-
-    def step(self, g: np.ndarray) -> None:
-        self.t += 1
-        self.m = 0.9 * self.m + 0.1 * g
-        self.v = 0.999 * self.v + 0.001 * g * g
-        m_hat, v_hat = self.m / (1 - 0.9**self.t), self.v / (1 - 0.999**self.t)
-        self.p -= 1e-3 * m_hat / (np.sqrt(v_hat) + 1e-8)
-
-
 def test_numpy_backend(record, benchmark):
     p, g = arrays([(20_000_000,)], 0)[0], arrays([(20_000_000,)], 1)[0]
-    naive, opt = NaiveAdam(p.copy()), gpuopt.Adam(p, backend="numpy")
+    naive, opt = naive_step("Adam", p.copy()), gpuopt.Adam(p, backend="numpy")
     opt.step(g)
     naive.step(g)
     np.testing.assert_allclose(p, naive.p, rtol=1e-5, atol=1e-6)

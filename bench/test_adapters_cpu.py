@@ -13,15 +13,15 @@ import torch
 
 import gpuopt.thinc
 import gpuopt.torch as fused
-from bench import models
-from bench.measure import interleave, summary
 from bench.test_adam_cpu import ROUNDS
+from gpuopt.bench import cases
+from gpuopt.bench.clock import interleave, summary
 
 LISTS = {
-    "GPT-2 small": (models.gpt2_small, 2),
-    "ResNet-50": (models.resnet50, 3),
-    "MLP 784-128-10": (models.mlp, 200),
-    "500 tensors of 256": (models.small_tensors, 50),
+    "GPT-2 small": (cases.gpt2_small, 2),
+    "ResNet-50": (cases.resnet50, 3),
+    "MLP 784-128-10": (cases.mlp, 200),
+    "500 tensors of 256": (cases.small_tensors, 50),
 }
 BIAS_CORRECTED = {"beta": 0.9, "bias_correction": True}
 
@@ -64,7 +64,7 @@ CASES = [
 ]
 
 
-def parameters(shapes: models.Shapes) -> list[torch.nn.Parameter]:
+def parameters(shapes: cases.Shapes) -> list[torch.nn.Parameter]:
     generator = torch.Generator().manual_seed(0)
     params = [torch.nn.Parameter(torch.rand(s, generator=generator) + 0.1) for s in shapes]
     for p in params:
@@ -72,7 +72,7 @@ def parameters(shapes: models.Shapes) -> list[torch.nn.Parameter]:
     return params
 
 
-def difference_after_two_steps(ours: Callable, peer: Callable, shapes: models.Shapes) -> float:
+def difference_after_two_steps(ours: Callable, peer: Callable, shapes: cases.Shapes) -> float:
     """The largest one between both, each on parameters of its own; raises if it is not rounding."""
     mine, theirs = parameters(shapes), parameters(shapes)
     one, other = ours(mine), peer(theirs)
@@ -123,7 +123,7 @@ def test_torch(against, ours, peer, case, reach, record, benchmark):
 
 def test_torch_with_new_gradients_every_step(record, benchmark):
     """As after `zero_grad()`: other tensors every time, which are given untimed."""
-    shapes = models.small_tensors()
+    shapes = cases.small_tensors()
     params = parameters(shapes)
     sets = [[torch.rand(s) for s in shapes] for _ in range(8)]
     opt, peer = fused.Adam(params), torch.optim.Adam(params, fused=True)

@@ -9,13 +9,16 @@ import pytest
 import torch
 
 import gpuopt
-from bench import models
-from bench.measure import interleave, summary
 from bench.test_adam_cpu import ROUNDS, arrays
+from gpuopt import rules
+from gpuopt.bench import cases
+from gpuopt.bench.clock import interleave, summary
+from gpuopt.bench.traffic import traffic
+from gpuopt.rules.whole import WholeStep
 
-# An element's traffic in float32: the norm reads g; the sweep reads p g m v a and writes them all.
-BYTES = 44
 DECAY, MAX_NORM = 0.999, 1.0
+NORM = 4  # bytes an element that a norm reads before the step
+BYTES = NORM + traffic(WholeStep(rules.AdamW(), average=DECAY, zeroed=True)).bytes
 
 
 class Sequence:
@@ -37,7 +40,7 @@ class Sequence:
         torch._foreach_zero_(self.grads)
 
 
-CASES = {"GPT-2 small": (models.gpt2_small, 2), "ResNet-50": (models.resnet50, 3)}
+CASES = {"GPT-2 small": (cases.gpt2_small, 2), "ResNet-50": (cases.resnet50, 3)}
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -74,7 +77,7 @@ def test_clip_adamw_average_zero(case, record, benchmark):
             "reach": 1.6,
             "times": times,
             "largest_difference": difference,
-            "gb_per_s": sum(p.size for p in params) * BYTES / ours / 1e9,
+            "gb_per_s": cases.elements(make_shapes()) * BYTES / ours / 1e9,
         }
     )
     benchmark.pedantic(step, rounds=5, warmup_rounds=1)

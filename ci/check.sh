@@ -28,6 +28,9 @@ pip install -q ".[test]"
 pytest -q tests/memory # in a process whose heap is new: these tests count its bytes
 pytest -q -n 2 --dist loadfile --ignore=tests/memory
 
+say "no more instructions, bytecodes and launches than in bench/results/counts.json"
+python bench/counts.py --check
+
 say "types"
 pyright
 

@@ -8,7 +8,7 @@ import pytest
 import gpuopt
 from gpuopt.cli import main
 
-COMMANDS = ("train", "fit", "average", "surfaces", "info", "selftest")
+COMMANDS = ("train", "fit", "average", "surfaces", "info", "selftest", "bench")
 
 
 def test_version(capsys):

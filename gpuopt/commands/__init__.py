@@ -2,6 +2,7 @@
 
 import typer
 
+from gpuopt.commands import bench
 from gpuopt.commands.average import average
 from gpuopt.commands.fit import fit
 from gpuopt.commands.info import info
@@ -18,6 +19,7 @@ app = typer.Typer(
 )
 for command in (train, fit, average, surfaces, info, selftest):
     app.command()(command)
+app.add_typer(bench.app, name="bench")
 
 
 def show_version(wanted: bool) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from tests.gpu.spin import spin
+from gpuopt.bench.spin import spin
 from tests.gpu.tools import note
 
 BUSY = 0.5  # seconds

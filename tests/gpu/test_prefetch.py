@@ -4,7 +4,7 @@ import cupy
 import numpy as np
 
 import gpuopt
-from tests.gpu.spin import spin
+from gpuopt.bench.spin import spin
 
 
 def host_batches(count=12, rows=64):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from tests.gpu.spin import spin
+from gpuopt.bench.spin import spin
 
 STREAMS = {
     "null": lambda: cupy.cuda.Stream.null,

@@ -145,6 +145,11 @@ class MemoryPointer:
         with contextlib.nullcontext() if stream is None else stream:
             self.copy_from_host(mem, size)
 
+    def copy_to_host_async(self, mem: int, size: int) -> None:
+        assert any(low <= mem <= mem + size <= high for low, high in pinned), "pageable memory"
+        ctypes.memmove(mem, self.ptr, size)
+        note("download", size)
+
     def copy_from_host(self, mem: int, size: int) -> None:
         assert size <= self.size, "an upload past the end of its buffer"
         assert any(low <= mem <= mem + size <= high for low, high in pinned), "pageable memory"

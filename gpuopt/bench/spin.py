@@ -1,7 +1,10 @@
 """A kernel that takes its time: what is queued behind it shows whether the host waits."""
 
 import functools
+import importlib
 from typing import Any
+
+import numpy as np
 
 CODE = r"""
 extern "C" __global__ void spin(long long nanoseconds)
@@ -17,13 +20,9 @@ extern "C" __global__ void spin(long long nanoseconds)
 
 @functools.cache
 def kernel() -> Any:
-    import cupy
-
-    return cupy.RawKernel(CODE, "spin")
+    return importlib.import_module("cupy").RawKernel(CODE, "spin")
 
 
 def spin(seconds: float) -> None:
     """Keep the current stream of CuPy busy for so long."""
-    import numpy as np
-
     kernel()((1,), (1,), (np.int64(seconds * 1e9),))

@@ -1,0 +1,134 @@
+"""One row of a benchmark: who takes part, parity, and the times of all beside the limit."""
+
+import tracemalloc
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from gpuopt.bench.candidates import Candidate, candidates
+from gpuopt.bench.fixed_cost import fixed_cost
+from gpuopt.bench.gate import Mismatch, gate
+from gpuopt.bench.pace import Pace
+from gpuopt.bench.problem import Problem
+from gpuopt.bench.results import AboveLimit, Row, percent_of_limit
+from gpuopt.bench.rows import case, parameters
+from gpuopt.bench.timing import Clock, clock_of
+from gpuopt.bench.traffic import traffic
+
+LEAST_FOR_A_LIMIT = 2**23  # bytes of a step: below, calling a copy takes longer than copying
+OWN = "gpuopt "  # before the name of a backend; gpuopt.torch is another candidate
+TRACED = (OWN, "naive NumPy")  # whose arrays are NumPy's, so that tracemalloc sees them
+
+Found = list[dict[str, str]]
+
+
+class Measured(NamedTuple):
+    """A row, or None where nothing of gpuopt's could be timed; who was skipped, and what failed."""
+
+    row: Row | None
+    skipped: Found
+    failures: Found
+
+
+def measure(
+    problem: Problem,
+    backends: Sequence[str],
+    peers: Sequence[str],
+    pace: Pace,
+    say: Callable[[str], object],
+) -> Measured:
+    """Time all candidates, for as long as `pace` says if that is enough for a few rounds.
+
+    say: called with what is being done. Failures of the gate are named and not timed. A row above
+    the limit is measured once more, and then is a failure.
+    """
+    say("making arrays")
+    made, left = candidates(problem, backends, peers)
+    kind = f"{problem.rule} {problem.dtype}"
+    skipped = [{"what": x.what, "why": x.why, "kind": kind} for x in left]
+    say("comparing")
+    made, differences, failures = through_the_gate(problem, made)
+    if not made or not made[0].name.startswith(OWN):
+        return Measured(None, skipped, failures)
+    clock = clock_of(problem)
+    say("timing")
+    row = timed(problem, made, clock, pace)
+    if above_limit(row):
+        say("timing again, for it was above the limit")
+        row = timed(problem, made, clock, pace)
+    said = above_limit(row)
+    if said:
+        return Measured(None, skipped, [*failures, {"case": row["case"], "error": said}])
+    row["largest_difference"] = differences
+    row["remarks"] = {c.name: c.remark for c in made if c.remark}
+    names = [name.removeprefix(OWN) for name in row["times"] if name.startswith(OWN)]
+    row |= fixed_cost(problem, names, clock.wait)
+    if not problem.on_gpu:
+        row["temporary_bytes"] = {
+            c.name: temporaries(c.step) for c in made if c.name.startswith(TRACED)
+        }
+    return Measured(row, skipped, failures)
+
+
+def through_the_gate(
+    problem: Problem, made: list[Candidate]
+) -> tuple[list[Candidate], dict[str, float], Found]:
+    """Those who take the same steps as the first, their differences, and the failures."""
+    try:
+        return made, gate(problem, made), []
+    except Mismatch as error:
+        failed = error.failed
+        failures = [{"case": case(problem), "error": f"{n}: {why}"} for n, why in failed.items()]
+        for failure, name in zip(failures, failed, strict=True):
+            failure |= {} if name.startswith("gpuopt") else {"peer": name}
+        return [c for c in made if c.name not in failed], error.differences, failures
+
+
+def timed(problem: Problem, made: list[Candidate], clock: Clock, pace: Pace) -> Row:
+    """The row's times; the limit is measured beside them where a step moves enough bytes."""
+    moved = traffic(problem.rule, problem.dtype)
+    bytes = moved.bytes * parameters(problem)
+    runs: dict[str, Callable[[], object]] = {c.name: c.step for c in made}
+    if bytes >= LEAST_FOR_A_LIMIT and made[0].arrays is not None:
+        whole = [a[: parameters(problem)] for a in made[0].arrays]  # without what aligns tensors
+        runs |= clock.limits(moved, whole)
+    return {
+        "case": case(problem),
+        "rule": problem.rule,
+        "list": problem.list,
+        "dtype": problem.dtype,
+        "parameters": parameters(problem),
+        "tensors": len(problem.shapes),
+        "device": problem.device,
+        "copies": problem.copies,
+        "bytes": bytes,
+        **clock.times(runs, pace),
+    }
+
+
+def ours(row: Row) -> list[str]:
+    """The names of gpuopt's own candidates in a row."""
+    return [name for name in row["times"] if name.startswith("gpuopt")]
+
+
+def above_limit(row: Row) -> str | None:
+    """Why a row must not be published, or None."""
+    try:
+        for name in ours(row):
+            percent_of_limit(row, name)
+    except AboveLimit as error:
+        return str(error)
+    return None
+
+
+def temporaries(step: Callable[[], Any]) -> int:
+    """Bytes that a step takes at most beyond what it keeps."""
+    tracemalloc.start()
+    try:
+        step()
+        before, _ = tracemalloc.get_traced_memory()
+        tracemalloc.reset_peak()
+        step()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return max(0, peak - before)
