@@ -1,8 +1,8 @@
 """Prints README's tables of speed from bench/results, or writes them into README.md.
 
 python bench/table.py            prints them
-python bench/table.py --write    puts them between the marks in README.md
-python bench/table.py --check    exits with 1 if README.md does not hold them
+python bench/table.py --write    puts them between the marks in README.md; docs/speed.md, its charts
+python bench/table.py --check    exits with 1 if README.md or docs/speed.md are not up to date
 python bench/table.py --gpu FILE prints the table of another gpu.json
 """
 
@@ -10,7 +10,13 @@ import json
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
+if __name__ == "__main__":
+    sys.path.insert(0, str(ROOT))
+
+from bench import page  # noqa: E402
+from gpuopt.bench.report import readable  # noqa: E402
+
 CPU, GPU = ROOT / "bench/results/cpu.json", ROOT / "bench/results/gpu.json"
 BEGIN, END = "<!-- speed: bench/table.py -->\n", "<!-- end of speed -->\n"
 GPU_BEGIN, GPU_END = "<!-- gpu speed: bench/table.py -->\n", "<!-- end of gpu speed -->\n"
@@ -69,13 +75,6 @@ def measured(row: dict) -> str:
     return f"{row['ratio']:.0%} of the measured read-write limit ({took}{shaky})"
 
 
-def readable(seconds: float) -> str:
-    for factor, unit in ((1e6, "us"), (1e3, "ms")):
-        if seconds * factor < 1000:
-            return f"{seconds * factor:.3g} {unit}"
-    return f"{seconds:.3g} s"
-
-
 def aim(row: dict) -> str:
     at_most = row["against"] in ("at most", "launches")
     reached = row["ratio"] <= row["reach"] if at_most else row["ratio"] >= row["reach"]
@@ -94,6 +93,9 @@ def main() -> int:
     if "--gpu" in sys.argv:
         print(gpu_table(Path(sys.argv[sys.argv.index("--gpu") + 1])), end="")
         return 0
+    if "--write" in sys.argv:
+        page.draw()
+        page.PAGE.write_text(page.page())
     readme = ROOT / "README.md"
     text = current = readme.read_text()
     for begin, end, made in ((BEGIN, END, table()), (GPU_BEGIN, GPU_END, gpu_table())):
@@ -103,8 +105,10 @@ def main() -> int:
     if "--write" in sys.argv:
         readme.write_text(current)
     elif "--check" in sys.argv:
-        if current != text:
-            print("README.md's tables of speed are not those of bench/results; run with --write")
+        stale = ["README.md"] * (current != text)
+        stale += ["docs/speed.md"] * (page.page() != page.PAGE.read_text())
+        if stale:
+            print(f"{' and '.join(stale)}: not what bench/results has; run with --write")
             return 1
     else:
         print(table(), gpu_table(), sep="\n", end="")

@@ -20,13 +20,13 @@ say "format and lint"
 ruff format --check .
 ruff check .
 
-say "README's table of speed is that of bench/results"
-python bench/table.py --check
-
 say "the README's test command"
 pip install -q ".[test]"
-pytest -q tests/memory # in a process whose heap is new: these tests count its bytes
+pytest -q -n 2 --dist loadfile tests/memory # in processes whose heaps are new: it counts bytes
 pytest -q -n 2 --dist loadfile --ignore=tests/memory
+
+say "README's tables of speed, docs/speed.md and its charts are those of bench/results"
+python bench/table.py --check
 
 say "no more instructions, bytecodes and launches than in bench/results/counts.json"
 python bench/counts.py --check

@@ -154,12 +154,12 @@ class Plan:
         The sum over blocks is exact, so it does not depend on the order of the parameters.
         """
         launches = [cast(HostLaunch, sweep.launch) for sweep in self.sweeps]
-        sums = [pair for launch in launches for pair in launch.square_sums().tolist()]
+        sums = np.concatenate([launch.square_sums() for launch in launches] or [np.empty((0, 2))])
         try:
-            total = math.fsum([squares for squares, _ in sums])
+            total = math.fsum(sums[:, 0].tolist())
         except OverflowError:  # of float64 gradients beyond 1e154
             total = math.inf
-        return math.sqrt(total) / scale, any(strange for _, strange in sums)
+        return math.sqrt(total) / scale, bool(sums[:, 1].any())
 
     def fits(self, counts: Counts) -> bool:
         """Whether parameters that share a row of scalars have still taken as many steps. Others

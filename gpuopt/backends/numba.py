@@ -31,7 +31,7 @@ from gpuopt.rules.base import Rule
 
 LEAST = 32_768  # elements for which another thread is asked, if it is awake; docs/decisions.md
 WAKING = 262_144  # elements of a step for which threads that sleep are woken
-AWAKE = 20e-6  # seconds after a sweep in which they do not sleep yet
+AWAKE = 30e-6  # seconds after a sweep in which they do not sleep yet
 NORM_CHUNK = 65_536  # elements whose sum of squares is one number
 WRITEABLE = 0x400  # among the flags of a NumPy array
 UNIT = 64  # elements: shares are whole multiples of it

@@ -104,6 +104,14 @@ def tables(rows: Sequence[Row], width: int) -> Iterator[tuple[str, list[Any]]]:
         yield title, whole
 
 
+def whole(lines: Sequence[Line]) -> Lines:
+    """All columns of a list's lines, side by side."""
+    names = peers(lines)
+    who, what = split([cells(x) for x in lines])
+    beside = [ratios(x, names) for x in lines]
+    return [a | b | c for a, b, c in zip(who, what, beside, strict=True)]
+
+
 def pieces(who: Lines, columns: Lines, width: int) -> list[Any]:
     """Tables with as many of the columns, at least one, as `width` has room for."""
     from rich.console import Console

@@ -25,11 +25,15 @@ def draw(found: dict[str, Any], folder: Path) -> Iterator[tuple[Path, str]]:
     folder.mkdir(exist_ok=True)
     for name, module in CHARTS.items():
         path = folder / f"{name}.png"
-        made = module.chart(found)
-        if made is None:
-            yield path, module.NEEDS
-            continue
-        fill, size = made
-        with replacing(path) as target, picture(target, size) as figure:
-            fill(figure)
-        yield path, ""
+        yield path, "" if draw_one(name, found, path) else module.NEEDS
+
+
+def draw_one(name: str, found: dict[str, Any], path: Path) -> bool:
+    """Write one chart; False if the results do not have what it needs."""
+    made = CHARTS[name].chart(found)
+    if made is None:
+        return False
+    fill, size = made
+    with replacing(path) as target, picture(target, size) as figure:
+        fill(figure)
+    return True
