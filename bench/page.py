@@ -16,8 +16,8 @@ PAGE, CHARTS = ROOT / "docs/speed.md", ROOT / "docs/charts"
 BENCH, SCALING = RESULTS / "bench.json", RESULTS / "scaling.json"
 COMMAND = "gpuopt bench --json bench/results/bench.json"
 SCALED = (
-    "gpuopt bench --rules Adam --sizes 1e3,1e4,1e5,1e6,1e7,1e8,3e8 --peers none and, for the number "
-    "of tensors, --sizes 1e7 --tensors 1,10,100,1000,10000"
+    "gpuopt bench --rules Adam --peers none, with --sizes 1e3,1e4,1e5,1e6,1e7,1e8,3e8 and with "
+    "--sizes 1e6,1e7 --tensors 1,10,100,1000,10000"
 )
 CAPTIONS = {
     "throughput": "Throughput against size, with the measured limit and interquartile bands.",
