@@ -153,13 +153,16 @@ class Plan:
 
         The sum over blocks is exact, so it does not depend on the order of the parameters.
         """
-        launches = [cast(HostLaunch, sweep.launch) for sweep in self.sweeps]
-        sums = np.concatenate([launch.square_sums() for launch in launches] or [np.empty((0, 2))])
+        squares, strange = [], []
+        for sweep in self.sweeps:
+            sums = cast(HostLaunch, sweep.launch).square_sums().T.tolist()
+            squares += sums[0]
+            strange += sums[1]
         try:
-            total = math.fsum(sums[:, 0].tolist())
+            total = math.fsum(squares)
         except OverflowError:  # of float64 gradients beyond 1e154
             total = math.inf
-        return math.sqrt(total) / scale, bool(sums[:, 1].any())
+        return math.sqrt(total) / scale, any(strange)
 
     def fits(self, counts: Counts) -> bool:
         """Whether parameters that share a row of scalars have still taken as many steps. Others

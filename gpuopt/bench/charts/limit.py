@@ -31,10 +31,13 @@ def chart(found: dict[str, Any]) -> tuple[Callable[[Any], None], tuple[float, fl
                 k, share, color=about["color"], height=0.7, alpha=0.85,
                 xerr=[[share - low], [high - share]], error_kw={"elinewidth": 1, "capsize": 3},
                 label=name if name not in known else None,
+                hatch="///" if share > 100 else None, edgecolor="white",
             )  # fmt: skip
         axes.axvline(100, color=BLACK, linestyle=(0, (4, 2)), linewidth=1.3)
         axes.set_yticks(range(len(bars)), [bar[0] for bar in reversed(bars)], fontsize=9)
-        axes.set(xlabel="percent of the limit measured beside it", xlim=(0, None))
+        doubt = "; hatched: above it by noise, so it cannot be told"
+        unsure = any(bar[2] > 100 for bar in bars)
+        axes.set(xlabel="percent of the limit measured beside it" + doubt * unsure, xlim=(0, None))
         axes.grid(alpha=0.25, axis="x")
         axes.margins(y=0.02)
         looks.legend(figure, [axes])
