@@ -3,14 +3,10 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from gpuopt import initializers, rules, schedules
-from gpuopt.averages import Average, effective_window, ewma
+from gpuopt import rules
 from gpuopt.backends.base import BackendError
-from gpuopt.gradcheck import check_gradients
 from gpuopt.loss_scaler import LossScaler
 from gpuopt.lowering.program import LoweringError
-from gpuopt.minibatch import minibatches
-from gpuopt.normalization import normalizer
 from gpuopt.optimizer import Optimizer
 from gpuopt.optimizers import (
     SGD,
@@ -29,7 +25,11 @@ from gpuopt.prefetch import prefetch
 from gpuopt.rules import Rule
 
 if TYPE_CHECKING:
-    from gpuopt import memory
+    from gpuopt import initializers, memory, schedules
+    from gpuopt.averages import Average, effective_window, ewma
+    from gpuopt.gradcheck import check_gradients
+    from gpuopt.minibatch import minibatches
+    from gpuopt.normalization import normalizer
 
 __version__ = "0.1.0"
 
@@ -63,9 +63,28 @@ __all__ = [
     "schedules",
 ]
 
+# What surrounds an optimizer is imported when it is first used: the module of each name, or "" for
+# a module itself. (prefetch is a module's name as well, so it cannot be among them.)
+LATER = {
+    "Average": "averages",
+    "check_gradients": "gradcheck",
+    "effective_window": "averages",
+    "ewma": "averages",
+    "initializers": "",
+    "memory": "",
+    "minibatches": "minibatch",
+    "normalizer": "normalization",
+    "schedules": "",
+}
+
 
 def __getattr__(name: str) -> Any:
-    """`gpuopt.memory` is imported when it is first used, to keep the import of gpuopt light."""
-    if name == "memory":
-        return importlib.import_module("gpuopt.memory")
-    raise AttributeError(f"module 'gpuopt' has no attribute {name!r}")
+    if name not in LATER:
+        raise AttributeError(f"module 'gpuopt' has no attribute {name!r}")
+    module = importlib.import_module(f"gpuopt.{LATER[name] or name}")
+    globals()[name] = getattr(module, name) if LATER[name] else module
+    return globals()[name]
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *LATER})
