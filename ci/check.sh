@@ -22,7 +22,7 @@ ruff check .
 
 say "the README's test command"
 pip install -q ".[test]"
-pytest -q -n 2 --dist loadfile tests/memory # in processes whose heaps are new: it counts bytes
+pytest -q tests/memory # in a process whose heap is new: these tests count its bytes
 pytest -q -n 2 --dist loadfile --ignore=tests/memory
 
 say "README's tables of speed, docs/speed.md and its charts are those of bench/results"
