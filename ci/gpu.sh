@@ -8,6 +8,7 @@
 #     summary.txt     each part: passed or failed, seconds; what failed, what was not tested and why
 #     facts.json      what the tests measured: ulps by rule and dtype, memory, waiting, ...
 #     gpu.json        the table's rows and more, for bench/results; table.md is README's table of it
+#     bench.json      what `gpuopt bench --quick` says there, CPU and GPU; charts/ are its pictures
 #     sweep.json      the same kernels in other shapes of launch
 #     logs.tar.gz     each part's log, in a file of its own, and the tests' results as XML
 # Parts are tests first, side by side, then timings, one by one. A part that fails or takes too long
@@ -27,7 +28,7 @@ deadline=555 # seconds since the start after which nothing may run
 logs="$out/logs"
 scratch="$(mktemp -d)"
 mkdir -p "$logs"
-rm -f "$out"/{summary.txt,facts.jsonl,facts.json,gpu.json,sweep.json,table.md,logs.tar.gz} "$logs"/*
+rm -f "$out"/{summary.txt,facts.jsonl,facts.json,gpu.json,bench.json,sweep.json,table.md,logs.tar.gz} "$logs"/*
 export GPUOPT_GPU=1 GPUOPT_OUT="$out" GPUOPT_CACHE_DIR="$scratch/gpuopt" CUPY_CACHE_DIR="$scratch/cupy"
 export PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}" PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 export PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 PIP_NO_INDEX=1
@@ -80,7 +81,7 @@ part machine 60 "$python" -m bench.gpu_found
 if [[ "$(cat "$scratch/machine.outcome")" == FAILED ]]; then
     say "NO GPU that CuPy can use, so nothing was tested or measured:"
     tail -n 5 "$logs/machine.txt" | tee -a "$out/summary.txt"
-    for name in tests sanitizer timings sweep ncu; do missing "$name" "no GPU"; done
+    for name in tests sanitizer timings sweep bench ncu; do missing "$name" "no GPU"; done
     exit 1
 fi
 sed 's/^/    /' "$logs/machine.txt" | tee -a "$out/summary.txt"
@@ -128,6 +129,7 @@ else
 fi
 # shellcheck disable=SC2086
 part sweep 90 "$python" bench/gpu.py --out "$out" --sweep --seconds 75 $quick
+part bench 75 "$python" -m gpuopt bench --quick --json "$out/bench.json" --plot "$out/charts"
 profiler="$(tool ncu)"
 if [[ -n "$profiler" ]]; then
     metrics=gpu__time_duration.sum,dram__throughput.avg.pct_of_peak_sustained_elapsed
