@@ -10,6 +10,7 @@ from gpuopt.bench.crossover import crossovers
 from gpuopt.bench.loss import SECONDS as LOSS_SECONDS
 from gpuopt.bench.loss import loss_against_time
 from gpuopt.bench.machine import machine
+from gpuopt.bench.peers import unavailable
 from gpuopt.bench.problem import Problem
 from gpuopt.bench.row import measure
 from gpuopt.bench.rows import Places, case, fitting, places, problems
@@ -80,7 +81,8 @@ def run_rows(
             advance(f"{name} | {what}", done, total)
 
         peers = settings.peers
-        if quick and len(problem.shapes) > QUICK_FOR_OPTAX and "optax" in peers:
+        slow = quick and len(problem.shapes) > QUICK_FOR_OPTAX
+        if slow and "optax" in peers and not unavailable("optax", problem.on_gpu):
             peers = [name for name in peers if name != "optax"]
             skip(found, f"optax, {problem.list}", "--quick: compiling it would take too long")
         try:
