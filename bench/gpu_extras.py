@@ -16,13 +16,13 @@ from bench.gpu_small import Small
 from gpuopt.bench import cases
 from gpuopt.bench.clock import summary
 from gpuopt.bench.clock_gpu import EACH, interleave, summaries, wait
+from gpuopt.bench.crossover import wins_from
+from gpuopt.bench.place_gpu import pinned
 from gpuopt.bench.spin import spin
 
 
-def pinned(values: np.ndarray) -> np.ndarray:
-    """A copy in page-locked memory."""
-    memory = cupy.cuda.alloc_pinned_memory(values.nbytes)
-    copy = np.frombuffer(memory, values.dtype, values.size).reshape(values.shape)
+def pinned_copy(values: np.ndarray) -> np.ndarray:
+    copy = pinned(values.size, values.dtype).reshape(values.shape)
     copy[...] = values
     return copy
 
@@ -32,8 +32,8 @@ def copies(rounds: int) -> dict[str, Any]:
     page-locked memory before every step, and parameters taken back after it."""
     shapes = cases.gpt2_small()
     params, grads = peers.arrays(shapes, 0), tuple(peers.arrays(shapes, 1))
-    hosts = [pinned(cupy.asnumpy(g)) for g in grads]
-    backs = [pinned(cupy.asnumpy(p)) for p in params]
+    hosts = [pinned_copy(cupy.asnumpy(g)) for g in grads]
+    backs = [pinned_copy(cupy.asnumpy(p)) for p in params]
     opt = gpuopt.Adam(params, backend="cupy")
 
     def step() -> None:
@@ -64,10 +64,10 @@ def crossover(sizes: tuple[int, ...]) -> dict[str, Any]:
     arrays that stay there, and with gradients and parameters copied over at every step."""
     rows = []
     for size in sizes:
-        host, g_host = np.full(size, 1, np.float32), pinned(np.full(size, 0.5, np.float32))
+        host, g_host = np.full(size, 1, np.float32), pinned_copy(np.full(size, 0.5, np.float32))
         p, g = cupy.asarray(host), cupy.asarray(g_host)
         on_cpu, on_gpu = gpuopt.Adam(host), gpuopt.Adam(p, backend="cupy")
-        back = pinned(host)
+        back = pinned_copy(host)
 
         def with_copies(p=p, g=g, g_host=g_host, back=back, on_gpu=on_gpu) -> None:
             g.data.copy_from_host_async(g_host.ctypes.data, g_host.nbytes)
@@ -84,20 +84,10 @@ def crossover(sizes: tuple[int, ...]) -> dict[str, Any]:
             }
         )
         print(" ", rows[-1], flush=True)
-    return {
-        "rows": rows,
-        "wins_from": {way: wins(rows, way) for way in ("gpu", "gpu, with copies")},
-    }
-
-
-def wins(rows: list[dict[str, Any]], way: str) -> int | None:
-    """The size from which on `way` is faster than the CPU at every size that was tried."""
-    found = None
-    for row in reversed(rows):
-        if row[way]["median"] >= row["cpu"]["median"]:
-            break
-        found = row["elements"]
-    return found
+    ways = ("cpu", "gpu", "gpu, with copies")
+    times = {way: {row["elements"]: row[way]["median"] for row in rows} for way in ways}
+    wins = {way: wins_from(sorted(sizes), times[way], times["cpu"]) for way in ways[1:]}
+    return {"rows": rows, "wins_from": wins}
 
 
 def looped(run: Any, each: int = EACH) -> dict[str, float]:

@@ -76,10 +76,10 @@ def through_the_gate(
     try:
         return made, gate(problem, made), []
     except Mismatch as error:
-        failed = error.failed
-        failures = [{"case": case(problem), "error": f"{n}: {why}"} for n, why in failed.items()]
-        for failure, name in zip(failures, failed, strict=True):
-            failure |= {} if name.startswith("gpuopt") else {"peer": name}
+        failed, failures = error.failed, []
+        for name, why in failed.items():
+            peer = {} if name.startswith("gpuopt") else {"peer": name}
+            failures.append({"case": case(problem), "error": f"{name}: {why}", **peer})
         return [c for c in made if c.name not in failed], error.differences, failures
 
 

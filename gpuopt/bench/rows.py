@@ -3,14 +3,12 @@
 import importlib
 from collections.abc import Sequence
 
-import numpy as np
-
 from gpuopt import backends, rules
 from gpuopt.backends.base import state_dtype
 from gpuopt.bench import cases
 from gpuopt.bench.problem import Problem
 from gpuopt.bench.settings import LISTS, Settings, Size, cut
-from gpuopt.bench.traffic import traffic
+from gpuopt.bench.traffic import stored, traffic
 from gpuopt.errors import InputError
 from gpuopt.memory.budget import Budget, cpu_budget, gpu_budget
 from gpuopt.memory.units import size as words
@@ -95,7 +93,7 @@ def needed(problem: Problem, peers: bool) -> int:
     """Bytes that a row takes at most: what all share, two copies of the parameters to compare, what
     the limit is measured with, and twice as much as is shared for peers that work in arrays of
     their own. Adam with all peers was measured at 71 bytes a parameter, of 84."""
-    kind = np.dtype("float16" if problem.dtype == "bfloat16" else problem.dtype)
+    kind = stored(problem.dtype)
     state = len(getattr(rules, problem.rule)().state) * state_dtype(kind).itemsize
     shared = 2 * kind.itemsize + state
     moved = traffic(problem.rule, problem.dtype).bytes * parameters(problem)

@@ -43,6 +43,11 @@ class Traffic:
             )
 
 
+def stored(dtype: str) -> np.dtype:
+    """NumPy's dtype of such parameters' width: bfloat16 is ml_dtypes', which need not be there."""
+    return np.dtype("float16" if dtype == "bfloat16" else dtype)
+
+
 def traffic(rule: str | Rule, dtype: str = "float32") -> Traffic:
     """The traffic of a step of `rule`, an instance or a name in `gpuopt.rules`.
 
@@ -50,7 +55,7 @@ def traffic(rule: str | Rule, dtype: str = "float32") -> Traffic:
     is not read. A global norm reads the gradients once more, which is not counted here.
     """
     program = trace(getattr(rules, rule)() if isinstance(rule, str) else rule)
-    kind = np.dtype("float16" if dtype == "bfloat16" else dtype)
+    kind = stored(dtype)
     width = {name: state_dtype(kind).itemsize for name in program.arrays}
     width |= {"p": kind.itemsize, "g": kind.itemsize}
     written = [name for name, _ in program.results]
