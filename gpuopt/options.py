@@ -56,17 +56,17 @@ class Options:
     skip_nonfinite: bool = False
     zero_grads: bool = False
 
-    @property
+    @functools.cached_property
     def measures(self) -> bool:
         """Whether all gradients are read before the sweep: for their norm, or for NaN."""
         return self.max_norm is not None or self.skip_nonfinite
 
-    @property
+    @functools.cached_property
     def on_device(self) -> bool:
         """Whether a step on a GPU depends on numbers that only the GPU has."""
         return self.measures or self.scale_array is not None or self.may_skip
 
-    @property
+    @functools.cached_property
     def may_skip(self) -> bool:
         """Whether something can make a step change nothing."""
         return self.skip_nonfinite or self.found_inf_array is not None

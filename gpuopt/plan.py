@@ -2,78 +2,18 @@
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from gpuopt.backends.base import Backend, Launch
-from gpuopt.backends.control import Inputs
+from gpuopt.backends.base import Backend
 from gpuopt.backends.host import HostLaunch
 from gpuopt.counts import Counts
-from gpuopt.groups import Group
 from gpuopt.options import BARE, Options, Parts, clip_coefficient
-from gpuopt.rules.base import Rule
-from gpuopt.rules.knobs import knob_values
+from gpuopt.sweep import Sweep
 
 if TYPE_CHECKING:
     from gpuopt.parameters import Param
-
-
-class Row(NamedTuple):
-    """Parameters that share a step's scalars: their group, and one of them for its step count."""
-
-    group: Group
-    param: int
-
-
-class Sweep(NamedTuple):
-    """One launch, and its table of scalars: a row of `rows` by a scalar of `names`."""
-
-    launch: Launch
-    rows: list[Row]
-    names: list[str]
-    table: np.ndarray
-    parts: Parts
-    carried: dict[str, np.ndarray]  # for every row, what the rule carries after the step
-    wholes: dict[int, tuple[Rule, Rule]]  # for every row, its group's rule and that with the parts
-
-    def fill(self, counts: Counts, **whole: float) -> None:
-        """Work out the scalars of the next step; `whole` is what a WholeStep's depend on."""
-        if self.parts.limited:  # no bound that the table can hold is no bound
-            whole["limit"] = min(whole["limit"], float(np.finfo(self.table.dtype).max))
-        for k, (group, param) in enumerate(self.rows):
-            given, rule = self.wholes.get(k, (None, group.rule))
-            if given is not group.rule:
-                rule = self.parts.around(group.rule)
-                self.wholes[k] = group.rule, rule
-            t = int(counts.steps[param]) + 1
-            before = counts.carried_by(param) if self.carried else {}
-            scalars = rule.scalars(group.lr_at(counts.taken + 1), t, **before, **whole)
-            if list(scalars) != self.names:
-                raise ValueError(
-                    f"{type(group.rule).__name__}.scalars gave {list(scalars)} at this step, and "
-                    f"{self.names} before; give the same names in the same order at every step"
-                )
-            self.table[k] = list(scalars.values())
-            for name, values in self.carried.items():
-                values[k] = scalars[name]
-
-    def inputs(self, counts: Counts) -> Inputs:
-        """What a GPU needs to work out the same scalars itself."""
-        knobs = [
-            [group.lr_at(counts.taken + 1), *knob_values(self.parts.around(group.rule))]
-            for group, _ in self.rows
-        ]
-        times = [
-            [counts.steps[param], *(counts.carried[name][param] for name in self.carried)]
-            for _, param in self.rows
-        ]
-        return Inputs(np.array(knobs, np.float64), np.array(times, np.float64))
-
-    def carry(self, counts: Counts) -> None:
-        """Hand what the rule carries from the rows to their parameters."""
-        for name, values in self.carried.items():
-            counts.carried[name][self.launch.work.at] = values[self.launch.work.rows]
 
 
 class Plan:
@@ -101,7 +41,10 @@ class Plan:
         for k in self.idle:
             if grads[k] is not None:
                 return False
-        return all(sweep.launch.follow(grads) for sweep in self.sweeps)
+        for sweep in self.sweeps:  # noqa: SIM110  no generator: this is asked at every step
+            if not sweep.launch.follow(grads):
+                return False
+        return True
 
     def relocate(self, addresses: np.ndarray) -> bool:
         """Take gradients that lie as the plan's do, but at these addresses, one per parameter (any

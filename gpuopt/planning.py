@@ -1,5 +1,6 @@
 """Making a plan: checking gradients, allocating state, one launch for each signature."""
 
+import struct
 from collections.abc import Hashable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,8 @@ from gpuopt.backends.base import Backend, Work, state_dtype
 from gpuopt.backends.memory import Intervals, first_overlap, overlaps_itself
 from gpuopt.counts import Counts
 from gpuopt.options import Parts
-from gpuopt.plan import Plan, Row, Sweep
+from gpuopt.plan import Plan
+from gpuopt.sweep import Row, Sweep
 
 if TYPE_CHECKING:
     from gpuopt.parameters import Param
@@ -61,7 +63,8 @@ def make_plan(
             arrays[1] = None  # gradients are as large as the model: none is kept alive
         table = np.empty((len(rows), len(names)), launch.real)
         carried = {name: np.empty(len(rows)) for name in work.rule.carried}
-        sweeps.append(Sweep(launch, list(rows.values()), names, table, parts, carried, {}))
+        form = struct.Struct(f"={len(names)}{launch.real.char}")
+        sweeps.append(Sweep(launch, list(rows.values()), names, table, parts, carried, {}, form))
     new = [(params[k], state) for k, state in fresh.items()]
     return Plan(backend, sweeps, active, len(params), new, parts)
 
@@ -72,7 +75,7 @@ def called(param: "Param", parts: Parts) -> str:
 
 
 def row_key(param: "Param", counts: Counts, k: int) -> Hashable:
-    return id(param.group), int(counts.steps[k]), *counts.carried_by(k).values()
+    return id(param.group), counts.steps_of(k), *counts.carried_by(k).values()
 
 
 def new_state(backend: Backend, param: "Param", parts: Parts) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Stepper:
 
     def __init__(self, backend: Backend, params: list[Param], average: float | None) -> None:
         self.backend, self.params, self.average = backend, params, average
-        self.counts = Counts.start([p.group.rule.carried for p in params])
+        self.counts = Counts([p.group.rule.carried for p in params])
         self.plan: Plan | None = None
         self.aside: dict[Hashable, Plan] = {}  # by parts and by which parameters have gradients
         self.options, self.parts = PLAIN, PLAIN.parts(average, backend.on_gpu)

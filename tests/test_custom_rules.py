@@ -34,6 +34,39 @@ def test_scalars_that_change_their_names_or_order_are_refused(backend):
 
 
 @dataclass(frozen=True)
+class Given(gpuopt.Rule):
+    """p becomes a scalar that is whatever a user gives from the second step on."""
+
+    value: object = 0.0
+
+    def scalars(self, lr, t):
+        return {"value": 1.0 if isinstance(lr, float) and t == 1 else self.value}
+
+    def update(self, p, g, s):
+        return s.value + 0 * p
+
+
+@pytest.mark.parametrize("value", [np.inf, 1e300, 10**300, np.float32(3), True])
+def test_scalars_as_numpy_takes_them(value):
+    p = np.zeros(3, np.float32)
+    opt = gpuopt.Optimizer(p, Given(value), lr=1.0)
+    opt.step(p.copy())
+    with np.errstate(over="ignore"):
+        opt.step(p.copy())
+        np.testing.assert_array_equal(p, np.float32(value))
+
+
+def test_a_scalar_that_is_no_number():
+    p = np.zeros(3, np.float32)
+    opt = gpuopt.Optimizer(p, Given("high"), lr=1.0)
+    opt.step(p.copy())
+    with pytest.raises(ValueError, match="high"):
+        opt.step(p.copy())
+    np.testing.assert_array_equal(p, 1)
+    assert opt.step_count == 1
+
+
+@dataclass(frozen=True)
 class Edge(gpuopt.Rule):
     """Infinite literals and signs of zero."""
 

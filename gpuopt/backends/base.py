@@ -102,14 +102,15 @@ class Launch(ABC):
         self.held = []
 
     @functools.cached_property
-    def reach(self) -> np.ndarray:
-        """For each tensor: the position of its gradient; the first byte and one past the last that
-        this touches, counted from its address; and what that is a multiple of."""
-        rows = [
-            (at, m.bounds[0] - m.address, m.bounds[1] - m.address, m.dtype.alignment)
-            for at, m in zip(self.work.at, self.grads, strict=True)
-        ]
-        return np.array(rows, np.int64).reshape(-1, 4).T
+    def reach(self) -> tuple[Any, ...]:
+        """For each tensor: the position of its gradient (a slice, if these are the first ones in
+        order); the first byte and one past the last that this touches, counted from its address;
+        and what that is a multiple of."""
+        at, count = np.array(self.work.at, np.intp), len(self.work.at)
+        first = slice(count) if np.array_equal(at, np.arange(count)) else at
+        spans = [(m.bounds[0] - m.address, m.bounds[1] - m.address) for m in self.grads]
+        alignments = np.array([m.dtype.alignment for m in self.grads], np.int64)
+        return first, *np.array(spans, np.int64).reshape(-1, 2).T, alignments
 
     def relocate(self, addresses: np.ndarray) -> bool:
         """Take this step's gradients, which lie at `addresses` (one per parameter of the optimizer)

@@ -106,6 +106,11 @@ def headers_are_readable() -> bool:
     return headers().layout_is_known()
 
 
+def unread(*args: Any) -> bool:
+    """Reads no headers, where their layout is not known."""
+    return False
+
+
 class NumbaLaunch(HostLaunch):
     ended = 0.0  # when the last sweep did, of whichever launch: they share the threads
 
@@ -128,8 +133,8 @@ class NumbaLaunch(HostLaunch):
         """Compile all that a step calls, before a step changes anything."""
         nothing, empty_share = np.empty((0, 1), self.real), np.zeros(2, np.int64)
         self.sweep(self.tensors, self.chunks, empty_share, self.layouts, nothing)
-        headers_are_readable()
-        headers().follow(id(()), self.places[:0], self.looks, self.forbidden, self.tensors)
+        self.read = headers().follow if headers_are_readable() else unread
+        self.read(id(()), self.places[:0], self.looks, self.forbidden, self.tensors)
 
     def expect(self, grads: list[np.ndarray]) -> None:
         """Write down for `headers.follow` what the gradients look like and where they reach."""
@@ -149,11 +154,8 @@ class NumbaLaunch(HostLaunch):
         self.looks = np.array([word for look in looks for word in look], np.int64)
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
-        if headers_are_readable() and headers().follow(
-            id(grads), self.places, self.looks, self.forbidden, self.tensors
-        ):
-            return True
-        return super().follow(grads)
+        places, looks, forbidden = self.places, self.looks, self.forbidden
+        return self.read(id(grads), places, looks, forbidden, self.tensors) or super().follow(grads)
 
     @functools.cached_property
     def norm(self) -> tuple[Any, ...]:

@@ -92,9 +92,9 @@ class Binding:
         return True
 
     def run(self) -> None:
+        scale, found = self.opt.scaling
         for bound in self.bounds:
-            bound.run(self.options(bound.backend))
-            scale, _ = self.opt.scaling
+            bound.run(self.options(bound.backend, scale, found))
             if scale is not None:
                 with torch.no_grad():
                     bound.unscale(scale.item() if self.gpu is None else scale.to(self.gpu))
@@ -120,8 +120,7 @@ class Binding:
             return False
         if opt.kept is not self.dicts.dicts[0] or not self.dicts.untouched:
             self.look()
-        held = self.watch.follow(self.parts(self.tensors))
-        if held is None or not (held == self.watch.addresses).all():
+        if not self.watch.stay(self.parts(self.tensors)):
             return False
         for bound in self.bounds:  # no generators here: this is asked at every step
             if not bound.numbers.holds:
@@ -158,9 +157,8 @@ class Binding:
             states = [x for x in states if isinstance(x, dict)]
         return itertools.chain.from_iterable(map(dict.values, states))
 
-    def options(self, backend: Backend) -> Options:
-        """What a step does besides the rule: torch's GradScaler leaves its numbers with us."""
-        scale, found = self.opt.scaling
+    def options(self, backend: Backend, scale: Any, found: Any) -> Options:
+        """What a step does besides the rule, as torch's GradScaler leaves it with us."""
         if scale is None and found is None:
             return self.plain
         if self.gpu is None:  # the host has decided about skipping

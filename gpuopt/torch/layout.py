@@ -24,7 +24,13 @@ class Watch:
             self.looks = np.zeros((len(tensors), self.reader.WORDS), np.int64)
             for tensor, words in zip(tensors, self.looks, strict=True):
                 self.reader.look(id(tensor), words)
-        self.addresses = self.follow(tensors)
+        addresses = self.follow(tensors)
+        self.where = None if addresses is None else addresses.tobytes()
+
+    def stay(self, tensors: tuple[Any, ...]) -> bool:
+        """Whether these tensors lie like them, and where they did."""
+        now = self.follow(tensors)
+        return now is not None and now.tobytes() == self.where  # faster than to compare the arrays
 
     def follow(self, tensors: tuple[Any, ...]) -> np.ndarray | None:
         """The addresses of these tensors, if there are as many, and each lies like the one before

@@ -26,41 +26,49 @@ class Numbers:
         rules: Sequence[Rule],
         keys: Keys,
     ) -> None:
-        self.counts = Counts.start([rule.carried for rule in rules])
+        self.counts = Counts([rule.carried for rule in rules])
         self.counts.steps[:] = taken
         for name, values in self.counts.carried.items():
             for k, state in enumerate(states):
                 values[k] = state.get(keys.scalars[name], values[k])
-        self.at = np.array([k for k, state in enumerate(states) if state], np.intp)
-        sources = {"step": self.counts.steps} if keys.counted else {}
-        sources |= {keys.scalars[name]: x for name, x in self.counts.carried.items()}
-        self.shown: list[tuple[np.ndarray, np.ndarray]] = []  # a tensor's memory, and its source
+        at = [k for k, state in enumerate(states) if state]
+        self.at = slice(None) if len(at) == len(states) else np.array(at, np.intp)
+        names = ["step"] * keys.counted + [keys.scalars[name] for name in self.counts.carried]
+        self.counted = keys.counted
+        self.shown: list[np.ndarray] = []  # a tensor's memory for each of the sources
         self.wholes: list[torch.Tensor] = []
         wide = self.counts.steps.max(initial=0) >= EXACT
-        for key, source in sources.items():
+        for key, source in zip(names, self.sources, strict=True):
             dtype = number_dtype() if key == "step" and not wide else torch.float64
             whole = torch.from_numpy(source[self.at]).to(dtype)  # a product is not exact in float32
-            for k, number in zip(self.at, whole.unbind(), strict=True):
+            for k, number in zip(at, whole.unbind(), strict=True):
                 states[k][key] = number
-            self.shown.append((whole.numpy(), source))
+            self.shown.append(whole.numpy())
             self.wholes.append(whole)
-        self.last = [values.tobytes() for values, _ in self.shown]
+        self.last = [values.tobytes() for values in self.shown]
+
+    @property
+    def sources(self) -> list[np.ndarray]:
+        """What is shown, for all parameters."""
+        return [self.counts.steps] * self.counted + list(self.counts.carried.values())
 
     @property
     def holds(self) -> bool:
         """Whether the tensors show what was last put there, and can show more."""
-        now = [values.tobytes() for values, _ in self.shown]
+        now = [values.tobytes() for values in self.shown]
         return now == self.last and self.counts.taken < EXACT
 
     def publish(self) -> None:
         """Show the numbers."""
-        for k, (values, source) in enumerate(self.shown):
+        for k, (values, source) in enumerate(zip(self.shown, self.sources, strict=True)):
             values[:] = source[self.at]
             self.last[k] = values.tobytes()
 
     def publish_around(self) -> None:
         """Show the numbers, but where somebody wrote another, which the next binding takes."""
-        for (values, source), last, whole in zip(self.shown, self.last, self.wholes, strict=True):
+        for values, source, last, whole in zip(
+            self.shown, self.sources, self.last, self.wholes, strict=True
+        ):
             if whole.data_ptr() != values.ctypes.data:  # share_memory_() has moved it
                 continue
             ours = values == np.frombuffer(last, values.dtype)
