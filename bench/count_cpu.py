@@ -66,7 +66,7 @@ def count(target: str) -> Counts:
         assert STRIDED in text
         turns = compiled(text.replace(STRIDED, " pass\n"), "sweep_chunks", getattr(types, real))
         found[f"{name}, {target}"] = figures([(x.stored / written, x) for x in turns], True)
-    for kind in ("float32", "bfloat16") if target == AVX2 else ():
+    for kind in ("float32", "bfloat16", "float16") if target == AVX2 else ():
         turns = compiled(printer.norm(kind), "norm_chunks", types.float64)
         sums = [(x.loaded / SIZES[kind], x) for x in turns if not x.stored]
         found[f"norm of {kind}, {target}"] = figures(sums, False)

@@ -1,16 +1,21 @@
-"""Sixteen-bit floats by integer arithmetic: their bits as float32, and float32 as their bits.
+"""Sixteen-bit floats: their bits as float32, and float32 as their bits.
 
 Both directions are exact or rounded to nearest, ties to even; infinities, denormals and the sign of
-zero stay, and NaN stays NaN. Nothing here needs the processor to know such types, or to keep
-float32's own denormals. The part below the mark is printed into the Numba CUDA kernels, too, with
-`device`, `as_bits` and `as_float` from bits_numba_cuda.py in place of these.
+zero stay, whether float32's own denormals are kept or flushed, and NaN stays NaN, with its sign but
+any payload. Integer arithmetic does it on every processor; where there are instructions for float16
+(x86 with F16C), those do. The part between the marks is printed into the Numba CUDA kernels, too,
+with `device`, `as_bits` and `as_float` from bits_numba_cuda.py in place of these.
 
 float16 has 5 bits of exponent (float32: 8) and 10 of mantissa (23), bfloat16 has 8 and 7. 0.5 has
 its last place at 2^-24, as float16's denormals do: adding it to a small number rounds to them, and
 subtracting it from such a sum is exact.
 """
 
-# pyright: reportCallIssue=false
+# pyright: reportCallIssue=false, reportAssignmentType=false
+import functools
+
+import llvmlite.binding as llvm
+from llvmlite import ir
 from numba import (  # pyright: ignore[reportAttributeAccessIssue]
     float32,
     njit,
@@ -83,6 +88,58 @@ def widen_bfloat16(bits):
 @device
 def narrow_bfloat16(x):
     bits = as_bits(x)
-    high = uint32(bits >> 16)
-    rounded = uint32(bits + 0x7FFF + (high & 1)) >> 16
-    return uint16(high | 0x0040 if uint32(bits & 0x7FFFFFFF) > 0x7F800000 else rounded)
+    rounded = uint32(bits + 0x7FFF + ((bits >> 16) & 1))
+    return uint16(uint32(bits | 0x00400000 if x != x else rounded) >> 16)
+
+
+# --- end of conversions ---
+
+
+@functools.cache
+def converts_float16(triple, processor, features):
+    """Whether LLVM has x86's instructions there: F16C's, or AVX512-FP16's. Without, it would call a
+    library that may be missing. No table says which processors have them, so LLVM is asked for a
+    function's code.
+    """
+    target = llvm.Target.from_triple(triple).create_target_machine(processor, features)
+    function = """
+        define i16 @narrow(float %x) {
+            %half = fptrunc float %x to half
+            %bits = bitcast half %half to i16
+            ret i16 %bits
+        }
+    """
+    code = target.emit_assembly(llvm.parse_assembly(function))
+    return "vcvtps2ph" in code or "vcvtss2sh" in code
+
+
+def chosen(result, argument, instruction, integers):
+    """A conversion in one instruction where there is one, else `integers`.
+
+    Chosen when it is compiled, by what Numba keys its cache with: a shared one never mixes them.
+    """
+
+    @intrinsic
+    def convert(typingctx, x):
+        def codegen(context, builder, signature, args):
+            if converts_float16(*context.codegen().magic_tuple()):
+                return instruction(builder, args[0])
+            return context.compile_internal(builder, integers.py_func, signature, args)
+
+        return result(argument), codegen
+
+    return convert
+
+
+def extended(builder, bits):
+    """vcvtph2ps"""
+    return builder.fpext(builder.bitcast(bits, ir.HalfType()), ir.FloatType())
+
+
+def truncated(builder, x):
+    """vcvtps2ph"""
+    return builder.bitcast(builder.fptrunc(x, ir.HalfType()), ir.IntType(16))
+
+
+widen_float16 = chosen(types.float32, types.uint16, extended, widen_float16)
+narrow_float16 = chosen(types.uint16, types.float32, truncated, narrow_float16)

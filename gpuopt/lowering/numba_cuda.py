@@ -37,7 +37,8 @@ def conversions(storage: Iterable[str]) -> list[str]:
     if not set(storage) & set(HALVES):
         return []
     bits = without_docstring("bits_numba_cuda").split("# --- bits ---\n")[1]
-    return [bits, without_docstring("dtypes_numba").split("# --- conversions ---\n")[1]]
+    rest = without_docstring("dtypes_numba").split("# --- conversions ---\n")[1]
+    return [bits, rest.split("# --- end of conversions ---\n")[0]]
 
 
 def sweep(program: Program, real: str, storage: tuple[str, ...]) -> str:

@@ -57,7 +57,8 @@ class Bound:
         """Step number t + 1. Nothing has changed if it raises."""
         if rule is not self.group.rule or lr != self.group.lr:
             self.group.change(rule, lr)
-        self.stepper.counts.steps[0] = t
+        if self.stepper.counts.steps_of(0) != t:
+            self.stepper.counts.steps[0] = t
         self.stepper.step((gradient,), options)
 
     def add_l2(self, gradient: Any, l2: float) -> None:

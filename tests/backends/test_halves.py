@@ -116,7 +116,7 @@ def test_squares_that_overflow_float16_and_float32(dtype, backend):
     g[::2] = 0
     opt = gpuopt.SGD(backend.asarray(np.zeros(5000, dtype)), lr=0.5, backend=backend.name)
     opt.step(backend.asarray(g), max_norm=math.inf, skip_nonfinite=True)
-    assert opt.grad_norm == pytest.approx(float(g[1]) * 50, rel=1e-6)
+    assert opt.grad_norm == pytest.approx(float(g[1]) * 50, rel=3e-6)  # LLVM 14: one sum
     assert opt.step_count == 1
 
 

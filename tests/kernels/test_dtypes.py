@@ -1,4 +1,5 @@
-"""Conversions of 16-bit floats, bit for bit: for Numba, and in C++ behind the shim."""
+"""Conversions of 16-bit floats, bit for bit: for Numba, with instructions and without, and in C++
+behind the shim."""
 
 import os
 import re
@@ -36,7 +37,7 @@ def around(dtype):
     return np.concatenate([some, *(exact + np.uint32(d % (1 << 32)) for d in offsets)]).view("f4")
 
 
-def by_numba(name, bits, x):
+def compiled(name):
     from gpuopt.kernels import dtypes_numba
 
     widen, narrow = (getattr(dtypes_numba, f"{way}_{name}") for way in ("widen", "narrow"))
@@ -48,15 +49,27 @@ def by_numba(name, bits, x):
         for i in range(len(x)):
             narrowed[i] = narrow(x[i])
 
+    return convert
+
+
+def by_numba(name, bits, x):
     wide, narrowed = np.empty(len(bits), "f4"), np.empty(len(x), "u2")
-    convert(bits, wide, x, narrowed)
+    compiled(name)(bits, wide, x, narrowed)
     return wide, narrowed
 
 
-@pytest.fixture(params=["numba", "cuda"])
+@pytest.fixture
+def without_f16c(monkeypatch):
+    """What Numba compiles from now on has integer arithmetic."""
+    monkeypatch.setattr("gpuopt.kernels.dtypes_numba.converts_float16", lambda *machine: False)
+
+
+@pytest.fixture(params=["numba", "integers", "cuda"])
 def converted(request):
     """A function of bits and float32 numbers, which gives both converted."""
-    if request.param == "numba":
+    if request.param == "integers":
+        request.getfixturevalue("without_f16c")
+    if request.param != "cuda":
         return by_numba
     cupy = request.getfixturevalue("cupy_stand_in")
 
@@ -89,23 +102,53 @@ def test_every_pattern_and_every_boundary(name, converted):
     assert (narrow[~number] >> 15 == x[~number].view("u4") >> 31).all(), "the sign of NaN"
 
 
+@pytest.mark.parametrize("converted", ["numba", "integers"], indirect=True)
 @pytest.mark.parametrize("name", HALVES)
-def test_denormals_are_right_where_float32_ones_are_flushed(name):
+def test_denormals_are_right_where_float32_ones_are_flushed(name, converted):
     torch = optional("torch")
     dtype = dtype_of(name)
     bits = np.arange(1, 0x0400, dtype="u2") if name == "float16" else BITS[0x80:0x7F80]
+    tiny = np.float32([1e-45, 1e-38, -1e-38])  # round to zero in float16
     if not torch.set_flush_denormal(True):
         pytest.skip("this processor flushes none")
     try:
-        wide, narrow = by_numba(name, bits, np.empty(0, "f4"))
-        _, narrow = by_numba(name, bits[:0], wide)
+        wide, _ = converted(name, bits, np.empty(0, "f4"))
+        _, narrow = converted(name, bits[:0], wide)
+        _, zeros = converted(name, bits[:0], tiny)
     finally:
         torch.set_flush_denormal(False)
     np.testing.assert_array_equal(wide.view("u4"), bits.view(dtype).astype("f4").view("u4"))
     np.testing.assert_array_equal(narrow, bits)
+    np.testing.assert_array_equal(zeros, tiny.astype(dtype).view("u2"))
 
 
-@pytest.mark.skipif(os.uname().machine != "x86_64", reason="looks for x86 instructions")
+def has_f16c():
+    from numba.core.registry import cpu_target
+
+    from gpuopt.kernels.dtypes_numba import converts_float16
+
+    return converts_float16(*cpu_target.target_context.codegen().magic_tuple())
+
+
+X86 = pytest.mark.skipif(os.uname().machine != "x86_64", reason="looks for x86 instructions")
+# Of packs: one float16 is converted in xmm registers, too.
+BY_INSTRUCTION = (r"vcvtph2psx?\s.*%[yz]mm", r"vcvtps2phx?\s.*%[yz]mm")
+BY_INTEGERS = (r"v?pslld\s.*%[xyz]mm", r"v?psrld\s.*%[xyz]mm")
+BY_LIBRARY = r"cvtss2sd|cvtps2pd|_(ext|trunc)\w*hf|gnu_[hf]2"
+
+
+@X86
+@pytest.mark.parametrize("name", HALVES)
+def test_integers_are_converted_in_packs(name, without_f16c):
+    convert = compiled(name)
+    two, four = (numba.types.Array(x, 1, "C") for x in (numba.uint16, numba.float32))
+    convert.compile((two, four, four, two))
+    (assembly,) = convert.inspect_asm().values()
+    assert all(re.search(word, assembly) for word in BY_INTEGERS)
+    assert not re.search(rf"cvtp[sh]2p[sh]|{BY_LIBRARY}", assembly)
+
+
+@X86
 @pytest.mark.parametrize("name", HALVES)
 def test_a_sweep_of_them_is_vectorised(name, monkeypatch, tmp_path):
     monkeypatch.setenv("GPUOPT_CACHE_DIR", str(tmp_path))  # what was kept cannot be inspected
@@ -115,7 +158,8 @@ def test_a_sweep_of_them_is_vectorised(name, monkeypatch, tmp_path):
     opt.step(np.ones(64, dtype_of(name)))
     (sweep,) = opt._stepper.plan.sweeps
     (assembly,) = sweep.launch.sweep.inspect_asm().values()
+    widened, narrowed = BY_INSTRUCTION if name == "float16" and has_f16c() else BY_INTEGERS
     assert re.search(r"sqrtps\s.*%[xyz]mm", assembly), "no packed square root"
-    assert re.search(r"v?pslld\s.*%[xyz]mm", assembly), "bits are not widened in packs"
-    assert re.search(r"v?psrld\s.*%[xyz]mm", assembly), "bits are not narrowed in packs"
-    assert not re.search(r"cvtp[sh]2p[sh]|cvtss2sd|cvtps2pd|_(ext|trunc)\w*hf|gnu_[hf]2", assembly)
+    assert re.search(widened, assembly), "not widened in packs"
+    assert re.search(narrowed, assembly), "not narrowed in packs"
+    assert not re.search(BY_LIBRARY, assembly)
