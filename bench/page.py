@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuopt.bench import charts, report
+from gpuopt.bench.remarks import remarks
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench/results"
@@ -59,7 +60,7 @@ def page() -> str:
     ]
     for title, lines in report.groups(found["rows"]).items():
         parts += [f"## {title}", markdown(report.whole(lines))]
-    parts += ["## Remarks", "\n".join(f"- {said}" for said in report.remarks(found))]
+    parts += ["## Remarks", "\n".join(f"- {said}" for said in remarks(found))]
     parts += [f"![{caption}](charts/{name}.png)\n\n{caption}" for name, caption in CAPTIONS.items()]
     parts.append(f"<!-- charts: {digests()} -->")
     return "\n\n".join(parts) + "\n"

@@ -1,18 +1,22 @@
 """Did it get slower? Two files of results, by what does not depend on the machine's mood.
 
-Times of two runs are never compared with each other. Within each file, a time of gpuopt's is
-divided by the row's limit and by those of the peers that took turns with it, and the quotients of
-the two files are compared: `gpuopt.bench.intervals` has the method. The reference that was timed
-most precisely decides, and another one that says the contrary makes it "cannot tell".
+Within each file, a time of gpuopt's is divided by the row's limit and by those of the peers that
+took turns with it, and the quotients of the two files are compared: `gpuopt.bench.intervals` has
+the method. A reference that was timed precisely and changed as most of them did decides; the
+interval is wider by as much as they changed unlike each other, and seconds that went the other way
+make it "cannot tell". Only where the files have no reference in common do the seconds decide.
 
 Numbers of launches, and files of counts (bench/counts.py), are compared as they are.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpuopt.bench.differing import MACHINE, Row, by_key, by_what, differences, label
-from gpuopt.bench.intervals import Times, Verdict, change
+from gpuopt.bench.intervals import Change, Times, Verdict, apart, change, spread
 from gpuopt.bench.results import limit
+
+SECONDS = "seconds alone"  # what a time is relative to, where there is nothing else
 
 
 @dataclass(frozen=True)
@@ -58,40 +62,61 @@ def judged(case: str, name: str, a: Row, b: Row, changed: set[str]) -> Compariso
     changed: what `differences` names: the peers of another version tell nothing.
     """
     own = a["times"][name], b["times"][name]
-    pairs: dict[str, tuple[Times, Times]] = {
-        peer: (a["times"][peer], b["times"][peer])
-        for peer in sorted(peers(a) & peers(b))
-        if package(peer) not in changed
-    }
-    changes = {peer: change(own, pair) for peer, pair in pairs.items()}
-    limits = limit(a), limit(b)
-    if limits[0] and limits[1]:  # of the bytes that the step moved then, and moves now
-        more = b["bytes"] / a["bytes"] if "bytes" in a and "bytes" in b else 1
-        pairs["limit"] = limits[0], limits[1]
-        changes["limit"] = change(own, pairs["limit"], more)
-    if not changes:
-        why = "nothing that can be compared was timed beside it in both files"
-        return Comparison(case, name, "cannot tell", why=why)
-    against = min(changes, key=lambda x: changes[x].width)
-    best = changes[against]
-    denied = [x for x in changes if changes[x].verdict == best.contrary]
-    verdict, why = best.verdict, ""
-    if denied:
-        verdict, why = "cannot tell", f"{verdict}, but {best.contrary} against {denied[0]}"
-    elif changed & set(MACHINE) and verdict in ("faster", "slower"):
-        verdict, why = "cannot tell", f"{verdict}, but on another machine"
+    alone = change(own)
+    beside = references(a, b, changed)
+    changes = {x: change(own, pair, scale=more) for x, (pair, more) in beside.items()}
+    changes = changes or {SECONDS: alone}
+    drifts = {x: alone.ratio / found.ratio for x, found in changes.items()}
+    against = min(changes, key=lambda x: changes[x].width * apart(drifts[x], drifts.values()) ** 2)
+    told, found = changes[against], changes[against].widened(spread(drifts.values()))
+    why = doubt(told, found, [*drifts.values()], alone, elsewhere=bool(changed & set(MACHINE)))
+    pair = [t["median"] for t in own]
+    if against in beside:
+        pair = [t / u["median"] for t, u in zip(pair, beside[against][0], strict=True)]
     return Comparison(
         case,
         name,
-        verdict,
-        before=own[0]["median"] / pairs[against][0]["median"],
-        after=own[1]["median"] / pairs[against][1]["median"],
-        change=best.ratio,
-        low=best.low,
-        high=best.high,
+        "cannot tell" if why else found.verdict,
+        *pair,
+        change=found.ratio,
+        low=found.low,
+        high=found.high,
         against=against,
         why=why,
     )
+
+
+def doubt(
+    told: Change, found: Change, drifts: Sequence[float], alone: Change, elsewhere: bool
+) -> str:
+    """Why a change cannot be told that a reference alone would tell; "" for no reason.
+
+    told: by the reference. found: with an interval as wide as the `drifts` ask for. alone: of the
+    seconds. elsewhere: whether on another machine.
+    """
+    if told.verdict != found.verdict:
+        low, high = (f"{100 * (f(drifts) - 1):+.0f}" for f in (min, max))
+        by = low if low == high else f"{low} to {high}"
+        return f"{told.verdict}, but times beside it changed by {by} %"
+    if found.contrary and alone.verdict == found.contrary:
+        return f"{found.verdict}, but {alone.verdict} in seconds"
+    if found.contrary and elsewhere:
+        return f"{found.verdict}, but on another machine"
+    return ""
+
+
+def references(a: Row, b: Row, changed: set[str]) -> dict[str, tuple[tuple[Times, Times], float]]:
+    """What was timed beside gpuopt in both rows, and by how much more work it did in the second."""
+    found = {
+        peer: ((a["times"][peer], b["times"][peer]), 1.0)
+        for peer in sorted(peers(a) & peers(b))
+        if package(peer) not in changed
+    }
+    limits = limit(a), limit(b)
+    if limits[0] and limits[1]:  # of the bytes that the step moved then, and moves now
+        more = b["bytes"] / a["bytes"] if "bytes" in a and "bytes" in b else 1.0
+        found["limit"] = (limits[0], limits[1]), more
+    return found
 
 
 def compared_counts(before: Row, after: Row) -> list[Comparison]:

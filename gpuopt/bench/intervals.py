@@ -8,10 +8,15 @@ and those of independent medians add as squares; 1.96 of them are 95 %.
 A change is judged by where its interval lies relative to a margin within which two runs of the same
 code differ: wholly beyond it, wholly within it, or neither (Kruschke's region of practical
 equivalence, "Rejecting or accepting parameter values", AMPPS 1 (2018)).
+
+Quartiles know nothing of what disturbs a run as a whole. The references do: nobody changed their
+code, so as far as their times changed unlike each other, gpuopt's may have changed as well.
 """
 
 import math
-from dataclasses import dataclass
+import statistics
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Literal
 
 Verdict = Literal["faster", "slower", "the same", "cannot tell"]
@@ -49,6 +54,11 @@ class Change:
     def width(self) -> float:
         return self.high / self.low
 
+    def widened(self, spread: float) -> "Change":
+        """With a standard deviation `spread`, of the ratio's logarithm, added to its errors."""
+        factor = math.exp(math.hypot(math.log(self.width) / 2, SIGMAS * spread))
+        return replace(self, low=self.ratio / factor, high=self.ratio * factor)
+
 
 def error(times: Times) -> float:
     """The standard error of a summary's median, as a share of it."""
@@ -57,13 +67,31 @@ def error(times: Times) -> float:
     return 1.2533 * spread / math.sqrt(count) / times["median"]
 
 
-def change(own: tuple[Times, Times], reference: tuple[Times, Times], scale: float = 1) -> Change:
-    """Of a time relative to another one that took turns with it, both before and after.
+def change(own: tuple[Times, Times], *references: tuple[Times, Times], scale: float = 1) -> Change:
+    """Of a time, before and after; relative to another one that took turns with it, if given.
 
     scale: by how much more work the reference did after than before.
     """
-    (a, b), (c, d) = own, reference
-    ratio = b["median"] / d["median"] / (a["median"] / c["median"]) * scale
-    errors = [error(x) for x in (*own, *reference)]
+    ratio = after_over_before(own) * scale
+    for reference in references:
+        ratio /= after_over_before(reference)
+    errors = [error(x) for pair in (own, *references) for x in pair]
     factor = math.exp(SIGMAS * math.hypot(*errors))
     return Change(ratio, ratio / factor, ratio * factor)
+
+
+def after_over_before(pair: tuple[Times, Times]) -> float:
+    return pair[1]["median"] / pair[0]["median"]
+
+
+def spread(drifts: Iterable[float]) -> float:
+    """How unlike each other the references changed: the standard deviation of the logarithms of
+    after over before. Whether one alone changed, or the machine, cannot be seen: so it counts as if
+    another one had not changed at all."""
+    logarithms = [math.log(x) for x in drifts]
+    return statistics.stdev(logarithms if len(logarithms) > 1 else [*logarithms, 0.0])
+
+
+def apart(drift: float, drifts: Iterable[float]) -> float:
+    """By which factor, 1 or more, one reference changed unlike the middle one of all."""
+    return math.exp(abs(math.log(drift) - statistics.median(map(math.log, drifts))))

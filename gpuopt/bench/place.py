@@ -118,6 +118,7 @@ class Host:
     """NumPy arrays."""
 
     device = staticmethod(contextlib.nullcontext)
+    l2 = 0  # bytes of a GPU's second-level cache
 
     def empty(self, length: int, dtype: np.dtype) -> np.ndarray:
         raw = np.empty(length * dtype.itemsize + ALIGNMENT, np.uint8)

@@ -32,6 +32,10 @@ class CupyMemory:
     def wait(self) -> None:
         self.device().synchronize()
 
+    @property
+    def l2(self) -> int:
+        return library().cuda.runtime.getDeviceProperties(self.index).get("l2CacheSize", 0)
+
 
 class TorchMemory(CupyMemory):
     """torch's tensors on one GPU, for bfloat16, which CuPy has not."""

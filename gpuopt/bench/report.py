@@ -1,4 +1,4 @@
-"""What was measured, for people: a table for each list, what was skipped, and what failed."""
+"""What was measured, for people: a table for each list."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
@@ -73,8 +73,9 @@ def cells(line: Line) -> dict[str, str]:
         "tensors": f"{row['tensors']}",
         "time": readable(seconds),
         "parameters per s": quantity(row["parameters"] / seconds),
-        "GB/s": f"{gb_per_s(row, line.name):.3g}",
-        "limit": said_of_limit(row, line.name).replace("cannot tell", "?"),
+        "GB/s": digits(gb_per_s(row, line.name)),
+        "limit": said_of_limit(row, line.name).replace("cannot tell", "?")
+        or "in L2" * row.get("in_l2", False),
         "launches": "" if launches is None else f"{launches}",
         "host µs": "" if host is None else f"{host:.3g}",
         "noise": f"{noise:.0%}".replace("%", " %") if noise > NOISY else "",
@@ -167,8 +168,12 @@ def readable(seconds: float) -> str:
 
 
 def times(ratio: float) -> str:
-    """Two or three digits: 0.87x, 12.3x, 1710x."""
-    return f"{ratio:.3g}x" if ratio < 1000 else f"{ratio:.0f}x"
+    return f"{digits(ratio)}x"
+
+
+def digits(number: float) -> str:
+    """Three digits, or all in front of the point: 0.87, 12.3, 1710."""
+    return f"{number:.3g}" if number < 999.5 else f"{number:.0f}"
 
 
 def quantity(number: float) -> str:
@@ -177,28 +182,3 @@ def quantity(number: float) -> str:
         if number >= factor * 0.9995:
             return f"{number / factor:.3g}{unit}"
     return f"{number:.3g}"
-
-
-def remarks(found: dict[str, Any]) -> Iterator[str]:
-    """One line for each thing that the tables do not say."""
-    for cross in found["crossover"]:
-        copies = " with copies to and from the host" * cross["copies"]
-        how = f"{cross['rule']} {cross['dtype']}, one tensor{copies}"
-        start = cross["from"]
-        said = f"is faster than the CPU from {start:,} parameters on" if start else "never wins"
-        yield f"{how}: {cross['device']} {said}"
-    told = [pair for row in found["rows"] for pair in row.get("remarks", {}).items()]
-    for who, remark in dict.fromkeys(told):
-        yield f"{who}: {remark}"
-    for who, why in by_reason(found["skipped"]):
-        yield f"NOT MEASURED: {who}: {why}"
-    if found.get("interrupted"):
-        yield "INTERRUPTED: this is what had been measured by then"
-
-
-def by_reason(skipped: list[dict[str, str]]) -> list[tuple[str, str]]:
-    """Who was skipped, those with the same reason together."""
-    reasons: dict[str, list[str]] = {}
-    for entry in skipped:
-        reasons.setdefault(entry["why"], []).append(entry["what"])
-    return [(", ".join(dict.fromkeys(names)), why) for why, names in reasons.items()]

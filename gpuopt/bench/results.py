@@ -8,10 +8,12 @@ A file is {"command": "bench", "machine": {...}, "rows": [row, ...], "skipped": 
     copies                               whether gradients and parameters crossed to the host
     clock                                "wall" or "events"
     bytes                                what the fused step reads and writes
+    in_l2                                whether its arrays fit in a GPU's second-level cache
     times                                by candidate: median, q1, q3, noise (q3 - q1 over the
                                          median), count; limits are candidates named "limit, ..."
     largest_difference                   by candidate, from gpuopt's own
     host_us, launches                    by candidate, where measured
+    temporary_bytes                      by candidate, where they are seen: bench/temporaries.py
 
 Seconds, where the name does not say otherwise. Rows of the folder bench/ have a case and times, and
 "against", "ratio" and "reach".
@@ -28,7 +30,8 @@ from gpuopt.replacing import replacing
 
 Row = dict[str, Any]
 EXPECTED = "a file that `gpuopt bench --json` wrote"
-OTHER_BYTES = ("bitsandbytes", "torchao")  # with 8-bit state, so the row's bytes are not theirs
+# With 8-bit state, or gradients that are copied and zeroed: the row's bytes are not theirs.
+OTHER_BYTES = ("bitsandbytes", "torchao", "gpuopt.thinc")
 NUMBERS = ("median", "q1", "q3", "noise")  # of a candidate's times
 
 
@@ -77,7 +80,9 @@ def said_of_limit(row: Row, candidate: str) -> str:
 
 def has_limit(row: Row, candidate: str) -> bool:
     """Whether a limit was timed that is this candidate's."""
-    return candidate in row["times"] and candidate not in OTHER_BYTES and limit(row) is not None
+    if candidate not in row["times"] or candidate.startswith(OTHER_BYTES):
+        return False
+    return limit(row) is not None
 
 
 def refused(results: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """One row of a benchmark: who takes part, parity, and the times of all beside the limit."""
 
-import tracemalloc
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from gpuopt.bench.candidates import Candidate, candidates
 from gpuopt.bench.fixed_cost import fixed_cost
@@ -11,12 +10,12 @@ from gpuopt.bench.pace import Pace
 from gpuopt.bench.problem import Problem
 from gpuopt.bench.results import AboveLimit, Row, percent_of_limit
 from gpuopt.bench.rows import case, parameters
+from gpuopt.bench.temporaries import temporaries
 from gpuopt.bench.timing import Clock, clock_of
 from gpuopt.bench.traffic import traffic
 
 LEAST_FOR_A_LIMIT = 2**23  # bytes of a step: below, calling a copy takes longer than copying
-OWN = "gpuopt "  # before the name of a backend; gpuopt.torch is another candidate
-TRACED = (OWN, "naive NumPy")  # whose arrays are NumPy's, so that tracemalloc sees them
+OWN = "gpuopt "  # before the name of a backend; gpuopt.torch and gpuopt.thinc are other candidates
 
 Found = list[dict[str, str]]
 
@@ -62,10 +61,7 @@ def measure(
     row["remarks"] = {c.name: c.remark for c in made if c.remark}
     names = [name.removeprefix(OWN) for name in row["times"] if name.startswith(OWN)]
     row |= fixed_cost(problem, names, clock.wait)
-    if not problem.on_gpu:
-        row["temporary_bytes"] = {
-            c.name: temporaries(c.step) for c in made if c.name.startswith(TRACED)
-        }
+    row["temporary_bytes"] = temporaries(problem, made)
     return Measured(row, skipped, failures)
 
 
@@ -84,11 +80,13 @@ def through_the_gate(
 
 
 def timed(problem: Problem, made: list[Candidate], clock: Clock, pace: Pace) -> Row:
-    """The row's times; the limit is measured beside them where a step moves enough bytes."""
+    """The row's times; the limit of memory is measured beside them where a step moves enough bytes,
+    and these come from there: not if all its arrays stay in a GPU's second-level cache."""
     moved = traffic(problem.rule, problem.dtype)
     bytes = moved.bytes * parameters(problem)
+    in_l2 = moved.held * parameters(problem) <= made[0].place.memory.l2
     runs: dict[str, Callable[[], object]] = {c.name: c.step for c in made}
-    if bytes >= LEAST_FOR_A_LIMIT and made[0].arrays is not None:
+    if bytes >= LEAST_FOR_A_LIMIT and not in_l2 and made[0].arrays is not None:
         whole = [a[: parameters(problem)] for a in made[0].arrays]  # without what aligns tensors
         runs |= clock.limits(moved, whole)
     return {
@@ -101,6 +99,7 @@ def timed(problem: Problem, made: list[Candidate], clock: Clock, pace: Pace) -> 
         "device": problem.device,
         "copies": problem.copies,
         "bytes": bytes,
+        "in_l2": in_l2,
         **clock.times(runs, pace),
     }
 
@@ -118,17 +117,3 @@ def above_limit(row: Row) -> str | None:
     except AboveLimit as error:
         return str(error)
     return None
-
-
-def temporaries(step: Callable[[], Any]) -> int:
-    """Bytes that a step takes at most beyond what it keeps."""
-    tracemalloc.start()
-    try:
-        step()
-        before, _ = tracemalloc.get_traced_memory()
-        tracemalloc.reset_peak()
-        step()
-        _, peak = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
-    return max(0, peak - before)

@@ -91,13 +91,13 @@ def parameters(problem: Problem) -> int:
 
 def needed(problem: Problem, peers: bool) -> int:
     """Bytes that a row takes at most: what all share, two copies of the parameters to compare, what
-    the limit is measured with, and twice as much as is shared for peers that work in arrays of
-    their own. Adam with all peers was measured at 71 bytes a parameter, of 84."""
+    the limit is measured with, and four times as much as is shared for peers' own arrays and
+    temporaries. Adam with all peers was measured at 84 bytes a parameter, of 97 for 6e7."""
     kind = stored(problem.dtype)
     state = len(getattr(rules, problem.rule)().state) * state_dtype(kind).itemsize
     shared = 2 * kind.itemsize + state
     moved = traffic(problem.rule, problem.dtype).bytes * parameters(problem)
-    each = (3 if peers else 1) * shared + 2 * kind.itemsize
+    each = (5 if peers else 1) * shared + 2 * kind.itemsize
     return each * parameters(problem) + min(moved, MOST_COPIED)
 
 

@@ -22,6 +22,8 @@ from gpuopt.errors import InputError
 # seconds that all was guessed to take (0: nobody knows).
 Advance = Callable[[str, float, float], object]
 QUICK_FOR_OPTAX = 50  # tensors: jax compiles each one of them, which may take longer than all else
+QUICK_COMPILING = 3.0  # seconds of a rule: beyond, no cache has it, nor gpuopt.thinc's formula
+TOO_LONG = "--quick: compiling it would take too long"
 
 
 def run(settings: Settings, advance: Advance) -> dict[str, Any]:
@@ -80,11 +82,11 @@ def run_rows(
         def say(what: str, name: str = name, done: float = done) -> None:
             advance(f"{name} | {what}", done, total)
 
-        peers = settings.peers
-        slow = quick and len(problem.shapes) > QUICK_FOR_OPTAX
-        if slow and "optax" in peers and not unavailable("optax", problem.on_gpu):
-            peers = [name for name in peers if name != "optax"]
-            skip(found, f"optax, {problem.list}", "--quick: compiling it would take too long")
+        slow = too_slow(problem, tried) if quick else {}
+        peers = [name for name in settings.peers if name not in slow]
+        for name, what in slow.items():
+            if name in settings.peers and not unavailable(name, problem.on_gpu):
+                skip(found, what, TOO_LONG)
         try:
             measured = measure(problem, where[problem.device], peers, pace, say)
             found["rows"] += [measured.row] if measured.row else []
@@ -94,6 +96,12 @@ def run_rows(
             what = f"{type(error).__name__}: {' '.join(str(error).split())}"
             found["failures"].append({"case": case(problem), "error": what})
         free_memory(problem)
+
+
+def too_slow(problem: Problem, tried: Trial) -> dict[str, str]:
+    """The peers that take too long for --quick to compile, and what is left out then."""
+    slow = {"optax": f"optax ({problem.list})"} if len(problem.shapes) > QUICK_FOR_OPTAX else {}
+    return slow | ({"gpuopt.thinc": "gpuopt.thinc"} if tried.compiling > QUICK_COMPILING else {})
 
 
 def add_loss(

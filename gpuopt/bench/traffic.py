@@ -28,6 +28,11 @@ class Traffic:
         return sum(self.reads) + sum(self.writes)
 
     @property
+    def held(self) -> int:
+        """Bytes an element that its arrays take: each of them is read."""
+        return sum(self.reads)
+
+    @property
     def name(self) -> str:
         """Such as "4 reads 3 writes"."""
         return f"{len(self.reads)} reads {len(self.writes)} writes"

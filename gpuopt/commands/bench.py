@@ -52,8 +52,8 @@ def bench(
         str,
         Option(
             metavar="NAME[,NAME]",
-            help="naive, torch, gpuopt.torch, thinc, optax, bitsandbytes, torchao; all or none. "
-            "Those that are not installed are said to be missing.",
+            help="naive, torch, gpuopt.torch, thinc, gpuopt.thinc, optax, bitsandbytes, torchao; "
+            "all or none. Those that are not installed are said to be missing.",
         ),
     ] = "all",
     repeat: Annotated[
@@ -131,6 +131,7 @@ def bench(
 def show(console: Any, found: dict[str, Any]) -> None:
     """Print the tables and what they do not say."""
     from gpuopt.bench import report
+    from gpuopt.bench.remarks import remarks
 
     for title, tables in report.tables(found["rows"], console.width):
         console.print(title, style="bold")
@@ -139,7 +140,7 @@ def show(console: Any, found: dict[str, Any]) -> None:
             console.print()
     if found["rows"]:
         console.print(report.EXPLANATION, style="dim")
-    for line in report.remarks(found):
+    for line in remarks(found):
         console.print(line, soft_wrap=True)
 
 

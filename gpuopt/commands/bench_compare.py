@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 COLORS = {"slower": "bold red", "faster": "green", "cannot tell": "yellow", "the same": ""}
 EXPLANATION = (
     "Times are relative to the limit or the peer that was timed beside them, so that two runs can "
-    "be compared; in brackets is the 95 % interval. Up to {margin:g} % is the same, and what lies "
-    "on both sides of that cannot be told."
+    "be compared; in brackets is the 95 % interval, wider where these did not all change alike. Up "
+    "to {margin:g} % is the same, and what lies on both sides of that cannot be told."
 )
 
 

@@ -19,12 +19,15 @@ def through(names):
     return {x.name: x for x in made}
 
 
-@pytest.mark.parametrize("name", ["torch foreach", "gpuopt.torch", "Thinc", "naive NumPy"])
+WHO = ["torch foreach", "gpuopt.torch", "Thinc", "gpuopt.thinc", "naive NumPy"]
+
+
+@pytest.mark.parametrize("name", WHO)
 def test_who_can_works_in_the_same_memory(name):
     """After the gate a step moves the place's parameters and, but for the naive one, its state."""
     optional("torch")
     optional("thinc")
-    made = through(["torch", "gpuopt.torch", "thinc", "naive"])
+    made = through(["torch", "gpuopt.torch", "thinc", "gpuopt.thinc", "naive"])
     place = made[name].place
     made[name].step()
     assert not np.array_equal(place.params[0].reshape(-1), place.start(0, 0, place.params[0].size))

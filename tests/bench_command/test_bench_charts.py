@@ -52,6 +52,17 @@ def test_throughput_is_bytes_over_the_median_with_a_band_and_the_limit():
     assert legend(figure) == ["gpuopt numba", "torch fused", "measured limit"]
 
 
+def test_sizes_that_fit_in_the_l2_are_shaded():
+    rows = by_size("cuda:0")
+    assert "L2" not in "".join(legend(figure_of(throughput, results(*rows))))
+    for small in rows[:2]:
+        small["in_l2"] = True
+    figure = figure_of(throughput, results(*rows))
+    (shade,) = figure.axes[0].patches
+    assert (shade.get_x(), shade.get_x() + shade.get_width()) == SIZES[:2]
+    assert "arrays fit in the L2, cuda:0" in legend(figure)
+
+
 def test_throughput_has_a_panel_for_each_rule_and_none_for_a_single_size():
     rows = by_size() + [row(n, rule="SGD") for n in SIZES] + [row(1000, rule="Lion")]
     figure = figure_of(throughput, results(*rows))
@@ -99,6 +110,12 @@ def test_percent_of_the_limit_of_each_rules_largest_list():
     assert limit.chart(results(row())) is None
 
 
+def test_a_candidate_that_moves_other_bytes_has_no_bar():
+    both = {"gpuopt_numba": 0.01, "gpuopt.thinc": 0.02, "limit,_copy": 0.009}
+    (axes,) = figure_of(limit, results(row(10**7, **both))).axes
+    assert [bar.get_width() for bar in axes.patches] == [pytest.approx(90)]
+
+
 def test_scaling_has_time_by_size_time_by_tensors_and_memory():
     seconds = {"gpuopt_numba": 0.01, "naive_NumPy": 0.1}
     rows = [
@@ -114,6 +131,15 @@ def test_scaling_has_time_by_size_time_by_tensors_and_memory():
     assert line(memory, "naive NumPy")[1] == [12 * n for n in SIZES]
     assert line(memory, "one copy of the parameters")[1] == [4 * n for n in SIZES]
     assert scaling.chart(results(row())) is None
+
+
+def test_a_step_that_takes_no_memory_is_said_to():
+    rows = [row(n, gpuopt_cupy=0.01, torch_fused=0.1) for n in SIZES]
+    for x in rows:
+        x["temporary_bytes"] = {"gpuopt cupy": 0}
+    figure = figure_of(scaling, results(*rows))
+    assert "gpuopt cupy: no temporary memory" in legend(figure)
+    assert "torch fused: no temporary memory" not in legend(figure)
 
 
 def test_loss_is_drawn_over_milliseconds_for_each_way():

@@ -135,7 +135,7 @@ def test_what_does_not_fit_is_refused_before_anything_is_measured(capsys, monkey
     assert main([*SMALL, "--sizes", "1e3,1e6"]) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("gpuopt: error: Adam float32, one tensor of 1e6: may take 80.1 MiB with")
+    assert err.startswith("gpuopt: error: Adam float32, one tensor of 1e6: may take 110.6 MiB with")
     assert err.endswith("give a smaller size\n")
     assert err.count("\n") == 1
 

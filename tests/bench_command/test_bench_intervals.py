@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gpuopt.bench.intervals import FEWEST, MARGIN, MOST, Change, change, error
+from gpuopt.bench.intervals import FEWEST, MARGIN, MOST, Change, apart, change, error, spread
 
 
 def times(median, noise, count=20):
@@ -51,8 +51,45 @@ def test_a_change_is_relative_to_the_reference():
 
 
 def test_scale_is_the_work_of_the_reference():
-    found = change((times(1, 0.01), times(1, 0.01)), (times(2, 0.01), times(1, 0.01)), 0.5)
+    found = change((times(1, 0.01), times(1, 0.01)), (times(2, 0.01), times(1, 0.01)), scale=0.5)
     assert found.ratio == pytest.approx(1)
+
+
+def test_without_a_reference_it_is_that_of_the_time():
+    found = change((times(1, 0.01), times(2, 0.01)))
+    assert found.ratio == pytest.approx(2)
+    assert found.width < change((times(1, 0.01), times(2, 0.01)), (times(1, 0.01),) * 2).width
+
+
+def test_the_spread_is_that_of_what_changed_unlike_the_others():
+    assert spread([3.0, 3.0, 3.0]) == pytest.approx(0)
+    assert spread([1.0, 1.5, 1 / 1.5]) == pytest.approx(np.log(1.5))
+    assert spread([1.5]) == pytest.approx(spread([1.5, 1.0])) == pytest.approx(spread([1 / 1.5]))
+
+
+def test_the_middle_one_is_apart_from_itself_by_nothing():
+    assert apart(2.0, [1.0, 2.0, 9.0]) == pytest.approx(1)
+    assert apart(1.0, [1.0, 2.0, 9.0]) == pytest.approx(2)
+
+
+def test_an_interval_is_widened_as_errors_add():
+    found = Change(2, 2 / 1.3, 2 * 1.3).widened(np.log(1.4) / 1.96)
+    wide = np.exp(np.hypot(np.log(1.3), np.log(1.4)))
+    assert (found.ratio, found.low, found.high) == pytest.approx((2, 2 / wide, 2 * wide))
+
+
+def test_runs_of_the_same_that_were_disturbed_are_seldom_told_apart():
+    """Every time of the second run is about 1.5 times as long, by tight quartiles."""
+    rng = np.random.default_rng(2)
+    wrong, naive, runs = 0, 0, 400
+    for _ in range(runs):
+        own, *drifts = 1.5 * np.exp(rng.normal(0, np.log(1.2), 6))
+        middle = min(drifts, key=lambda x: apart(x, drifts))
+        found = change((times(1, 0.02), times(own, 0.02)), (times(1, 0.02), times(middle, 0.02)))
+        naive += found.contrary is not None
+        wrong += found.widened(spread(drifts)).contrary is not None
+    assert naive > 0.7 * runs
+    assert wrong < 0.1 * runs
 
 
 @pytest.mark.parametrize(

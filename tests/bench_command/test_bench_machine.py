@@ -80,6 +80,7 @@ def test_a_gpu(monkeypatch):
     found = machine.gpu()
     assert (found["gpu"], found["compute_capability"]) == ("GPU 9", "9.0")
     assert (found["cuda_driver"], found["cuda_runtime"]) == (12090, 12080)
+    assert (found["l2_bytes"], found["memory_bytes"]) == (5, 7)
 
 
 def test_a_gpu_that_cannot_be_asked_spoils_nothing(monkeypatch):

@@ -12,6 +12,7 @@ from tests.optional import optional
 SHAPES = [(33, 5), (10,)]
 RULES = [cls.__name__ for cls in rules.ALL]
 TORCHS = [name for name in RULES if name not in ("Momentum", "Lion")]
+THINCS = ("SGD", "Adam", "AdamW", "RAdam")
 FUSED = ("SGD", "Adam", "AdamW", "Adagrad")
 OPTAXS = [name for name in RULES if name != "NAdam"]
 
@@ -52,21 +53,28 @@ def test_torch_in_other_dtypes(dtype):
     assert made["gpuopt.torch"].remark == ""
 
 
-@pytest.mark.parametrize("rule", ["SGD", "Adam", "AdamW", "RAdam", "Lion"])
+@pytest.mark.parametrize("rule", RULES)
 def test_thinc(rule):
     optional("thinc")
-    made, skipped = through(rule, ["thinc"])
-    if rule in ("RAdam", "Lion"):
-        assert "t = 2" in skipped["Thinc"] or "no Lion" in skipped["Thinc"]
-        return
-    assert "zeroes gradients" in made["Thinc"].remark
-    made["Thinc"].step()
-    assert (made["Thinc"].place.flat["g"] > 0).all()
+    made, skipped = through(rule, ["thinc", "gpuopt.thinc"])
+    theirs = ["Thinc"] if rule in ("SGD", "Adam", "AdamW") else []
+    assert [x for x in made if "numpy" not in x] == theirs + ["gpuopt.thinc"] * (rule in THINCS)
+    if rule == "RAdam":
+        assert "t = 2" in skipped["Thinc"]
+    if rule not in THINCS:
+        assert skipped["gpuopt.thinc"] == f"Thinc has no {rule}"
+    for name in {*made} - {"gpuopt numpy"}:
+        assert "zeroes gradients" in made[name].remark
+        made[name].step()
+        assert (made[name].place.flat["g"] > 0).all()
 
 
 def test_thinc_is_left_out_of_what_it_has_no_floats_for():
     optional("thinc")
-    assert "in float32" in through("Adam", ["thinc"], "float64")[1]["Thinc"]
+    why = "Thinc's weights and state are in float32"
+    assert through("Adam", ["thinc", "gpuopt.thinc"], "float64")[1] == {
+        "Thinc": why, "gpuopt.thinc": why,
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -7,6 +7,7 @@ from gpuopt.bench.candidates import candidates
 from gpuopt.bench.gate import Mismatch, gate
 from gpuopt.bench.place import Place
 from gpuopt.bench.problem import Problem
+from tests.optional import optional
 
 SHAPES = [(33, 5), (10,), (0,)]
 
@@ -27,6 +28,20 @@ def test_gpuopt_goes_through_the_gate(cupy_stand_in, copies):
     assert gate(problem, made) == {}
     assert [x.name for x in made] == ["gpuopt cupy"]
     assert [(x.what, x.why) for x in skipped] == [("optax", "it is measured on the CPU only")]
+
+
+@pytest.mark.parametrize("rule", ["SGD", "Adam", "AdamW", "RAdam"])
+def test_gpuopt_thinc_is_called_once_for_each_array(cupy_stand_in, rule):
+    optional("thinc")
+    problem = Problem(rule, "some", SHAPES, device="cuda:1")
+    made, skipped = candidates(problem, ["cupy"], ["gpuopt.thinc"])
+    assert (skipped, [*gate(problem, made)]) == ([], ["gpuopt.thinc"])
+    drop_in = made[1]
+    drop_in.step()  # of the state that is shared now
+    assert all((buffer.get() != 0).any() for buffer in list(drop_in.place.flat.values())[1:-1])
+    cupy_stand_in.events.clear()
+    drop_in.step()
+    assert [event.kind for event in cupy_stand_in.events].count("launch") == 2  # one array is empty
 
 
 def test_copies_bring_the_gradients_and_take_the_parameters_back(cupy_stand_in):

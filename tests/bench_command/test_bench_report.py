@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from gpuopt.bench import report
-from tests.bench_command.bench_handmade import results, row, times
+from tests.bench_command.bench_handmade import row, times
 
 
 def text(rows, width=200):
@@ -25,12 +25,23 @@ def test_a_line_says_time_throughput_and_ratio():
     assert line == ["Adam", "2", "ms", "500", "M", "14", "1", "1.25", "2.5x", "50x"]
 
 
+NEAR = {"gpuopt_numba": 0.002, "limit,_copy": 0.0018, "limit,_triad": 0.0016}
+
+
 def test_the_limit_is_a_share_or_a_question_mark():
-    near = row(10**6, gpuopt_numba=0.002, **{"limit,_copy": 0.0018, "limit,_triad": 0.0016})
+    near = row(10**6, **NEAR)
     assert "80 %" in text([near])
     above = row(10**6, gpuopt_numba=0.002, **{"limit,_copy": 0.00205})
     assert text([above]).splitlines()[-1].split()[6] == "?"
     assert "limit" not in text([row()])
+
+
+def test_what_fits_in_the_l2_says_so_in_place_of_a_limit():
+    cached, large = row(10**5, device="cuda:0"), row(10**8, device="cuda:0", **NEAR)
+    lines = text([{**cached, "in_l2": True}, {**large, "in_l2": False}]).splitlines()
+    assert "in L2" in lines[-2]
+    assert "in L2" not in lines[-1]
+    assert "80 %" in lines[-1]
 
 
 def test_noise_is_said_from_five_percent_on():
@@ -96,29 +107,4 @@ def test_numbers_have_three_digits():
         "12", "1.5 k", "2.34 M", "1 G", "10 G",
     ]  # fmt: skip
     assert [report.times(x) for x in (0.8712, 12.34, 1714.3)] == ["0.871x", "12.3x", "1714x"]
-
-
-def test_what_was_skipped_is_said_once_for_each_reason():
-    skipped = [{"what": name, "why": "it is not installed"} for name in ("a", "b", "a")]
-    assert list(report.remarks(results(skipped=skipped))) == [
-        "NOT MEASURED: a, b: it is not installed"
-    ]
-
-
-def test_what_is_to_be_known_of_a_peer_is_said_once():
-    rows = [row(1000), row(2000)]
-    for r in rows:
-        r["remarks"] = {"optax": "works in arrays of its own"}
-    assert list(report.remarks(results(*rows))) == ["optax: works in arrays of its own"]
-
-
-def test_the_crossover_and_an_interruption_are_said():
-    cross = {"rule": "Adam", "dtype": "float32", "device": "cuda:0", "copies": False}
-    found = results(
-        crossover=[{**cross, "from": 100_000}, {**cross, "copies": True, "from": None}],
-        interrupted=True,
-    )
-    wins, never, stopped = report.remarks(found)
-    assert wins.endswith("one tensor: cuda:0 is faster than the CPU from 100,000 parameters on")
-    assert never.endswith("with copies to and from the host: cuda:0 never wins")
-    assert stopped.startswith("INTERRUPTED")
+    assert [report.digits(x) for x in (999.4, 999.6, 3984.2)] == ["999", "1000", "3984"]

@@ -71,9 +71,15 @@ def test_a_row_above_the_limit_is_not_saved(tmp_path):
 
 
 def test_a_peer_that_moves_fewer_bytes_may_be_faster_than_the_limit():
-    measured = row(1.0, 0.9, bitsandbytes=times(0.3))
+    measured = row(1.0, 0.9, **{"bitsandbytes 8-bit": times(0.3)})
     assert results.refused({"rows": [measured]})["rows"] == [measured]
-    assert results.said_of_limit(measured, "bitsandbytes") == ""
+    assert results.said_of_limit(measured, "bitsandbytes 8-bit") == ""
+
+
+def test_a_drop_in_that_is_given_copies_has_no_share_of_the_rows_limit():
+    measured = row(1.0, 0.9, **{"gpuopt.torch": times(1.2), "gpuopt.thinc": times(1.2)})
+    said = [results.said_of_limit(measured, f"gpuopt.{name}") for name in ("torch", "thinc")]
+    assert said == ["75 %", ""]
 
 
 def test_a_peer_above_the_limit_shows_a_wrong_clock_as_well():

@@ -19,6 +19,7 @@ def test_every_array_is_read_once_and_all_but_the_gradient_written(rule):
     expected = Traffic((4,) * (buffers + 2), (4,) * (buffers + 1))
     assert traffic(rule.__name__) == expected
     assert expected.bytes == 12 + 8 * buffers
+    assert expected.held == 8 + 4 * buffers
 
 
 @pytest.mark.parametrize(

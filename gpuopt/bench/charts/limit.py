@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gpuopt.bench.charts import looks
-from gpuopt.bench.results import Row, limit
+from gpuopt.bench.results import Row, has_limit, limit
 from gpuopt.pictures import BLACK
 
 NEEDS = "it needs a step of 8 MiB or more, beside which a limit is measured"
@@ -51,7 +51,7 @@ def bars_of(row: Row, with_dtype: bool) -> list[tuple[str, str, float, float, fl
     most = limit(row)
     found = []
     for name in looks.names([row]):
-        if most and name.startswith("gpuopt"):
+        if most and name.startswith("gpuopt") and has_limit(row, name):
             times = row["times"][name]
             shares = [100 * most["median"] / times[q] for q in ("median", "q3", "q1")]
             dtype = f" {row['dtype']}" * with_dtype

@@ -15,6 +15,7 @@ OURS = {
     "gpuopt cupy": (GREEN, "o"),
     "gpuopt numba-cuda": (GREEN, "v"),
     "gpuopt.torch": (NAVY, "s"),
+    "gpuopt.thinc": (NAVY, "P"),
 }
 OTHERS = {
     "torch fused": (RED, "D"),
@@ -43,7 +44,7 @@ def style(name: str, device: str = "cpu") -> dict[str, Any]:
     on a GPU."""
     if name in OURS:
         color, marker = OURS[name]
-        line: Any = "--" if name == "gpuopt.torch" else "-"
+        line: Any = {"gpuopt.torch": "--", "gpuopt.thinc": ":"}.get(name, "-")
         return {"color": color, "marker": marker, "linestyle": line, "linewidth": 2.2, "zorder": 3}
     color, marker = OTHERS.get(name, (GREY, "."))
     line = (0, (4, 1.5)) if device == "cpu" else "-"

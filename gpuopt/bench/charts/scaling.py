@@ -84,9 +84,12 @@ def by_memory(axes: Any, rows: Sequence[Row]) -> None:
     rows = sorted(rows, key=lambda row: row["parameters"])
     sizes = [row["parameters"] for row in rows]
     for name in looks.names(rows):
-        found = [(r["parameters"], b) for r in rows if (b := r["temporary_bytes"].get(name))]
+        seen = [(r["parameters"], r["temporary_bytes"].get(name)) for r in rows]
+        found = [(n, taken) for n, taken in seen if taken]
         if found:
             axes.plot(*zip(*found, strict=True), label=name, **looks.style(name))
+        elif all(taken == 0 for _, taken in seen):  # which no logarithmic axis can show
+            axes.plot([], [], label=f"{name}: no temporary memory", **looks.style(name))
     width = {"float64": 8, "float32": 4}.get(rows[0]["dtype"], 2)
     axes.plot(
         sizes, [width * n for n in sizes], color="black", linestyle=":", linewidth=1.3,

@@ -47,6 +47,10 @@ def panel(axes: Any, rows: Sequence[Row]) -> None:
             axes.plot(sizes, [speed(p.row, p.median) for p in found], label=label, **style)
             low, high = ([speed(p.row, getattr(p, q)) for p in found] for q in ("high", "low"))
             axes.fill_between(sizes, low, high, color=style["color"], alpha=0.15, linewidth=0)
+        cached = [row["parameters"] for row in here if row.get("in_l2")]
+        if cached:
+            label = "arrays fit in the L2" + looks.place(here[0])
+            axes.axvspan(min(cached), max(cached), color="0.5", alpha=0.1, lw=0, label=label)
         limits = [(row["parameters"], row, best) for row in here if (best := limit(row))]
         if limits:
             limits.sort(key=lambda x: x[0])

@@ -21,6 +21,7 @@ PEERS = {
     "torch": Peer("torch", "torch", "torch"),
     "gpuopt.torch": Peer("gpuopt_torch", "torch", "torch"),
     "thinc": Peer("thinc", "thinc", "thinc"),
+    "gpuopt.thinc": Peer("gpuopt_thinc", "thinc", "thinc"),
     "optax": Peer("optax", "optax", None),
     "bitsandbytes": Peer("bitsandbytes", None, "bitsandbytes"),
     "torchao": Peer("torchao", None, "torchao"),
