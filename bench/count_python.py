@@ -62,11 +62,13 @@ def bytecodes(step: Step) -> tuple[int, int]:
 
         return local if frame.f_code.co_filename != __file__ else None
 
-    sys.settrace(trace)
-    try:
-        step()
-    finally:
-        sys.settrace(None)
+    for _ in range(2):  # from Python 3.12 on, opcodes are told of only once a frame has asked
+        found.clear()
+        sys.settrace(trace)
+        try:
+            step()
+        finally:
+            sys.settrace(None)
     return found[True], found[False]
 
 

@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CI="${CI:-true}" PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
 venv="$(mktemp -d)"
-trap 'rm -rf "$venv"' EXIT
+trap 'kill $(jobs -p) 2>/dev/null || true; rm -rf "$venv"' EXIT
 
 say() { printf '\n== %s (%ss)\n' "$1" "$SECONDS"; }
 
@@ -20,10 +20,10 @@ say "format and lint"
 ruff format --check .
 ruff check .
 
-say "the README's test command"
+say "the tests of memory, aside"
 pip install -q ".[test]"
-pytest -q tests/memory # in a process whose heap is new: these tests count its bytes
-pytest -q -n 2 --dist loadfile --ignore=tests/memory
+pytest -q tests/memory >"$venv/memory.log" 2>&1 & # in a process whose heap is new: they count bytes
+memory=$!
 
 say "README's tables of speed, docs/speed.md and its charts are those of bench/results"
 python bench/table.py --check
@@ -41,4 +41,9 @@ say "the wheel, and kernels compiled from it"
 python -m build --wheel --outdir "$venv/dist" . >"$venv/build.log" 2>&1 || { cat "$venv/build.log"; exit 1; }
 rm -rf build gpuopt.egg-info
 python ci/check_wheel.py "$venv"/dist/*.whl
+
+say "the README's test command, but for the tests of memory"
+wait "$memory" || { cat "$venv/memory.log"; exit 1; }
+tail -n 1 "$venv/memory.log"
+pytest -q -n 2 --dist loadfile --ignore=tests/memory
 say "all green"

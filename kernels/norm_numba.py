@@ -89,10 +89,10 @@ def norm_chunks(first, last, tensors, chunks, layouts, sums):
 
 @njit(parallel=True, error_model="numpy", nogil=True, cache=True)
 def norm(tensors, chunks, bounds, layouts, sums):
-    """Write `sums` of every chunk; a single share wakes no other thread."""
+    """Write `sums` of every chunk; a single share wakes no other thread. bounds[0]: see `sweep`."""
     shares = bounds.shape[0] - 1
     if shares == 1:
-        norm_chunks(0, bounds[1], tensors, chunks, layouts, sums)
+        norm_chunks(bounds[0], bounds[1], tensors, chunks, layouts, sums)
     else:
         for share in prange(shares):
             norm_chunks(bounds[share], bounds[share + 1], tensors, chunks, layouts, sums)

@@ -12,7 +12,7 @@ other rule in its place and compiles the result.
     table     real (rows, scalars)          a step's scalars
 """
 
-import numpy as np  # noqa: F401
+import numpy as np
 from numba import (  # pyright: ignore[reportAttributeAccessIssue]  # noqa: F401
     float32,
     float64,
@@ -71,7 +71,7 @@ def visit_strided(a, origin, step, j, s):
 
 @njit(inline="always")
 def each(f, layouts, at, i):
-    return (f(layouts, at, 0, i), f(layouts, at, 1, i))
+    return (f(layouts, at, np.int64(0), i), f(layouts, at, np.int64(1), i))
 
 
 # --- end of formula ---
@@ -116,10 +116,12 @@ def sweep_chunks(first, last, tensors, chunks, layouts, table):
 
 @njit(parallel=True, fastmath={"contract"}, error_model="numpy", nogil=True, cache=True)
 def sweep(tensors, chunks, bounds, layouts, table):
-    """One optimizer step over every chunk; a single share wakes no other thread."""
+    """One optimizer step over every chunk; a single share wakes no other thread.
+
+    bounds[0] is 0, but for a literal Numba would compile sweep_chunks a second time."""
     shares = bounds.shape[0] - 1
     if shares == 1:
-        sweep_chunks(0, bounds[1], tensors, chunks, layouts, table)
+        sweep_chunks(bounds[0], bounds[1], tensors, chunks, layouts, table)
     else:
         for share in prange(shares):
             sweep_chunks(bounds[share], bounds[share + 1], tensors, chunks, layouts, table)

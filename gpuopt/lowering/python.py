@@ -94,8 +94,8 @@ def formula(program: Program, real: str, storage: tuple[str, ...]) -> str:
         "",
         "",
         mark,
-        "def each(f, layouts, at, i):",
-        f"    return {as_tuple(f'f(layouts, at, {k}, i)' for k in count)}",
+        "def each(f, layouts, at, i):",  # int64: Numba compiles a function anew for each literal
+        f"    return {as_tuple(f'f(layouts, at, np.int64({k}), i)' for k in count)}",
         "",
         "",
     ]

@@ -30,11 +30,11 @@ def run_all(
         TextColumn("{task.completed}/{task.total} steps, {task.fields[state]}"),
         TimeRemainingColumn(),
     )
+    hidden = not sys.stderr.isatty()
+    console = Console(stderr=True, quiet=hidden)  # disable alone: rich < 14.3 prints an empty line
     with (
         checkpoint.listening(),
-        Progress(
-            *columns, console=Console(stderr=True), disable=not sys.stderr.isatty(), transient=True
-        ) as bar,
+        Progress(*columns, console=console, disable=hidden, transient=True) as bar,
     ):
         for name in names:
             if name in checkpoint.finished:

@@ -61,8 +61,11 @@ class Literal(gpuopt.Rule):
     ids=lambda x: str(x)[:40],
 )
 @pytest.mark.usefixtures("fresh_cache")
-def test_it_is_vectorised(rule, dtype, root):
-    (assembly,) = sweep_for(rule, dtype).inspect_asm().values()
+def test_it_is_vectorised_and_no_part_is_compiled_twice(rule, dtype, root):
+    sweep = sweep_for(rule, dtype)
+    for part in ("sweep_chunks", "sweep_strided", "offset", "last_stride"):
+        assert len(sweep.py_func.__globals__[part].signatures) == 1, part
+    (assembly,) = sweep.inspect_asm().values()
     assert re.search(rf"v?{root}\s.*%[xyz]mm", assembly), "no packed square root"
     if dtype == "f4":
         assert not re.search(r"sqrt[sp]d\s|cvtss2sd|cvtps2pd", assembly), (
