@@ -4,7 +4,8 @@ Within each file, a time of gpuopt's is divided by the row's limit and by those 
 took turns with it, and the quotients of the two files are compared: `gpuopt.bench.intervals` has
 the method. A reference that was timed precisely and changed as most of them did decides; the
 interval is wider by as much as they changed unlike each other, and seconds that went the other way
-make it "cannot tell". Only where the files have no reference in common do the seconds decide.
+make it "cannot tell". Only where the files have no reference in common do the seconds decide, and
+then only what is far beyond how runs differ.
 
 Numbers of launches, and files of counts (bench/counts.py), are compared as they are.
 """
@@ -13,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gpuopt.bench.differing import MACHINE, Row, by_key, by_what, differences, label
-from gpuopt.bench.intervals import Change, Times, Verdict, apart, change, spread
+from gpuopt.bench.intervals import BETWEEN_RUNS, Change, Times, Verdict, apart, change, spread
 from gpuopt.bench.results import limit
 
 SECONDS = "seconds alone"  # what a time is relative to, where there is nothing else
@@ -62,17 +63,22 @@ def judged(case: str, name: str, a: Row, b: Row, changed: set[str]) -> Compariso
     changed: what `differences` names: the peers of another version tell nothing.
     """
     own = a["times"][name], b["times"][name]
+    elsewhere = bool(changed & set(MACHINE))
     alone = change(own)
-    beside = references(a, b, changed)
-    changes = {x: change(own, pair, scale=more) for x, (pair, more) in beside.items()}
-    changes = changes or {SECONDS: alone}
-    drifts = {x: alone.ratio / found.ratio for x, found in changes.items()}
-    against = min(changes, key=lambda x: changes[x].width * apart(drifts[x], drifts.values()) ** 2)
-    told, found = changes[against], changes[against].widened(spread(drifts.values()))
-    why = doubt(told, found, [*drifts.values()], alone, elsewhere=bool(changed & set(MACHINE)))
     pair = [t["median"] for t in own]
-    if against in beside:
+    beside = references(a, b, changed)
+    if beside:
+        changes = {x: change(own, pair, scale=more) for x, (pair, more) in beside.items()}
+        drifts = {x: alone.ratio / found.ratio for x, found in changes.items()}
+        strange = {x: apart(drifts[x], drifts.values()) for x in drifts}
+        against = min(changes, key=lambda x: changes[x].width * strange[x] ** 2)
+        told, found = changes[against], changes[against].widened(spread(drifts.values()))
+        why = doubt(told, found, [*drifts.values()], alone, elsewhere)
         pair = [t / u["median"] for t, u in zip(pair, beside[against][0], strict=True)]
+    else:
+        against, found = SECONDS, alone.widened(BETWEEN_RUNS)
+        why = "" if alone.verdict == found.verdict else f"{alone.verdict}, with nothing beside it"
+        why = f"{alone.verdict}, but on another machine" if elsewhere else why
     return Comparison(
         case,
         name,
@@ -95,7 +101,7 @@ def doubt(
     seconds. elsewhere: whether on another machine.
     """
     if told.verdict != found.verdict:
-        low, high = (f"{100 * (f(drifts) - 1):+.0f}" for f in (min, max))
+        low, high = (f"{100 * (f(drifts) - 1):+.3g}" for f in (min, max))
         by = low if low == high else f"{low} to {high}"
         return f"{told.verdict}, but times beside it changed by {by} %"
     if found.contrary and alone.verdict == found.contrary:

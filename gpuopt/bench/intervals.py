@@ -26,6 +26,9 @@ MARGIN = 0.03  # of a ratio: less is not called a change, whatever the interval
 FEWEST = 7  # times behind a summary that does not say how many: the fewest that bench/ takes
 MOST = 20  # as many count at most: those of one turn are alike, and there are about 20 turns
 SIGMAS = 1.96
+BETWEEN_RUNS = (
+    0.2  # of the logarithm of a time's quotient between two runs, where others work as well
+)
 
 
 @dataclass(frozen=True)

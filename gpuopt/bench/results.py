@@ -31,7 +31,7 @@ from gpuopt.replacing import replacing
 Row = dict[str, Any]
 EXPECTED = "a file that `gpuopt bench --json` wrote"
 # With 8-bit state, or gradients that are copied and zeroed: the row's bytes are not theirs.
-OTHER_BYTES = ("bitsandbytes", "torchao", "gpuopt.thinc")
+OTHER_BYTES = ("bitsandbytes", "torchao", "gpuopt.thinc", "Thinc")
 NUMBERS = ("median", "q1", "q3", "noise")  # of a candidate's times
 
 

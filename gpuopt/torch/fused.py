@@ -116,9 +116,8 @@ class Fused:
 
     @property
     def scaling(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
-        """The loss scale, and whether a gradient is not finite, as GradScaler leaves them here for
-        a step."""
-        return self.__dict__.get("grad_scale"), self.__dict__.get("found_inf")
+        """The loss scale, and whether a gradient is not finite, as GradScaler leaves them here."""
+        return getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
 
     @property
     def skips(self) -> bool:

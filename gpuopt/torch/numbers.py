@@ -40,7 +40,7 @@ class Numbers:
         wide = self.counts.steps.max(initial=0) >= EXACT
         for key, source in zip(names, self.sources, strict=True):
             dtype = number_dtype() if key == "step" and not wide else torch.float64
-            whole = torch.from_numpy(source[self.at]).to(dtype)  # a product is not exact in float32
+            whole = torch.tensor(source[self.at], dtype=dtype)  # a product is not exact in float32
             for k, number in zip(at, whole.unbind(), strict=True):
                 states[k][key] = number
             self.shown.append(whole.numpy())

@@ -134,3 +134,17 @@ def test_a_momentum_buffer_saved_as_none():
     _, expected = trained(torch.optim.SGD, lr=0.1)
     train(expected, 2)
     close(opt.param_groups[0]["params"], expected.param_groups[0]["params"])
+
+
+def test_torchs_numbers_are_tensors_of_their_own():
+    """Ours may be set to what a GPU has counted while somebody writes to these."""
+    p = torch.nn.Parameter(torch.ones(3))
+    opt = ours.NAdam([p])
+    p.grad = torch.ones(3)
+    opt.step()
+    counts = opt._binding.bounds[0].numbers.counts
+    for name, source in (("step", counts.steps), ("mu_product", counts.carried["mu_product"])):
+        theirs, before = opt.state[p][name], source[0]
+        assert theirs == before
+        source[0] += 1
+        assert theirs == before
