@@ -15,7 +15,9 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "bench/results"
 PAGE, CHARTS = ROOT / "docs/speed.md", ROOT / "docs/charts"
 BENCH, SCALING = RESULTS / "bench.json", RESULTS / "scaling.json"
-COMMAND = "gpuopt bench --json bench/results/bench.json"
+COMMAND = (
+    "gpuopt bench --json bench/results/bench.json --plot docs/charts"  # measures the loss, too
+)
 SCALED = (
     "gpuopt bench --rules Adam --peers none, with --sizes 1e3,1e4,1e5,1e6,1e7,1e8,3e8 and with "
     "--sizes 1e6,1e7 --tensors 1,10,100,1000,10000"
@@ -38,12 +40,14 @@ def files() -> dict[str, Path]:
 
 
 def draw() -> None:
-    """Draw the charts that the page shows."""
+    """Draw the charts that the page shows. SystemExit if one was not measured: an older picture of
+    it would stay beside newer numbers."""
     found = load()
     CHARTS.mkdir(exist_ok=True)
     for name in CAPTIONS:
         source = found["scaling" if name == "scaling" else "bench"]
-        charts.draw_one(name, source, CHARTS / f"{name}.png")
+        if not charts.draw_one(name, source, CHARTS / f"{name}.png"):
+            raise SystemExit(f"no {name}.png: {charts.CHARTS[name].NEEDS}; measure with {COMMAND}")
 
 
 def page() -> str:
