@@ -52,7 +52,7 @@ class Sweep(NamedTuple):
                 )
             try:  # a quarter of the time of NumPy's assignment
                 self.form.pack_into(self.table.data, k * self.form.size, *scalars.values())
-            except (struct.error, OverflowError):  # NumPy takes infinity, and says what is wrong
+            except (struct.error, OverflowError):  # NumPy: infinity, or what is wrong
                 self.table[k] = list(scalars.values())
             for name, values in self.carried.items():
                 values[k] = scalars[name]
