@@ -5,6 +5,7 @@ Thinc. Both sides step the same tensors, with the same state.
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ import gpuopt.thinc
 import gpuopt.torch as fused
 from bench.test_adam_cpu import ROUNDS
 from gpuopt.bench import cases
-from gpuopt.bench.clock import interleave, summary
+from gpuopt.bench.clock import Timings, interleave, summary
 
 LISTS = {
     "GPT-2 small": (cases.gpt2_small, 2),
@@ -72,6 +73,20 @@ def parameters(shapes: cases.Shapes) -> list[torch.nn.Parameter]:
     return params
 
 
+def row(name: str, case: str, reach: float, times: Timings, difference: float) -> dict[str, Any]:
+    """What is recorded of gpuopt's seconds and its peer's."""
+    found = {name: summary(seconds) for name, seconds in times.items()}
+    (peer,) = found.keys() - {"gpuopt"}
+    return {
+        "case": f"gpuopt.{name} float32, {case}",
+        "against": peer,
+        "ratio": found[peer]["median"] / found["gpuopt"]["median"],
+        "reach": reach,
+        "times": found,
+        "largest_difference": difference,
+    }
+
+
 def difference_after_two_steps(ours: Callable, peer: Callable, shapes: cases.Shapes) -> float:
     """The largest one between both, each on parameters of its own; raises if it is not rounding."""
     mine, theirs = parameters(shapes), parameters(shapes)
@@ -107,17 +122,7 @@ def test_torch(against, ours, peer, case, reach, record, benchmark):
     if isinstance(other, torch.optim.Optimizer):
         share_state(opt, other)
     times = interleave({"gpuopt": opt.step, against: other.step}, ROUNDS, each)
-    times = {name: summary(s) for name, s in times.items()}
-    record(
-        {
-            "case": f"gpuopt.torch.{type(opt).__name__} float32, {case}",
-            "against": against,
-            "ratio": times[against]["median"] / times["gpuopt"]["median"],
-            "reach": reach,
-            "times": times,
-            "largest_difference": difference,
-        }
-    )
+    record(row(f"torch.{type(opt).__name__}", case, reach, times, difference))
     benchmark.pedantic(opt.step, rounds=10, warmup_rounds=1)
 
 
@@ -126,27 +131,39 @@ def test_torch_with_new_gradients_every_step(record, benchmark):
     shapes = cases.small_tensors()
     params = parameters(shapes)
     sets = [[torch.rand(s) for s in shapes] for _ in range(8)]
-    opt, peer = fused.Adam(params), torch.optim.Adam(params, fused=True)
-    difference = difference_after_two_steps(FUSED[1], FUSED[2], shapes)
     turn = iter(range(10**9))
 
     def give_new() -> None:
         for p, g in zip(params, sets[next(turn) % len(sets)], strict=True):
             p.grad = g
 
+    in_turns(params, give_new, "500 tensors of 256, new gradients", 10, record, benchmark)
+
+
+def test_torch_in_a_training_loop(record, benchmark):
+    """After a forward and a backward pass, untimed: the caches are full of these, and so are the
+    threads' hands."""
+    torch.manual_seed(0)
+    layers = torch.nn.Linear(784, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10)
+    model = torch.nn.Sequential(*layers)
+    x, y = torch.randn(64, 784), torch.randint(0, 10, (64,))
+
+    def backward() -> None:
+        model.zero_grad()
+        torch.nn.functional.cross_entropy(model(x), y).backward()
+
+    params = list(model.parameters())
+    in_turns(params, backward, "MLP 784-128-10, in a training loop", 1.0, record, benchmark)
+
+
+def in_turns(params, before, case, reach, record, benchmark) -> None:
+    """Adam, fused, on the same parameters, `before` each step."""
+    before()
+    opt, peer = fused.Adam(params), torch.optim.Adam(params, fused=True)
+    difference = difference_after_two_steps(FUSED[1], FUSED[2], [tuple(p.shape) for p in params])
     candidates = {"gpuopt": opt.step, "torch fused": peer.step}
-    times = interleave(candidates, ROUNDS, 50, give_new)
-    times = {name: summary(s) for name, s in times.items()}
-    record(
-        {
-            "case": "gpuopt.torch.Adam float32, 500 tensors of 256, new gradients",
-            "against": "torch fused",
-            "ratio": times["torch fused"]["median"] / times["gpuopt"]["median"],
-            "reach": 10,
-            "times": times,
-            "largest_difference": difference,
-        }
-    )
+    times = interleave(candidates, ROUNDS, 50, before)
+    record(row("torch.Adam", case, reach, times, difference))
     benchmark.pedantic(opt.step, rounds=10, warmup_rounds=1)
 
 
@@ -172,15 +189,6 @@ def test_thinc(case, record, benchmark):
     for ours, theirs in zip(*results, strict=True):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
     difference = max(float(np.abs(a - b).max()) for a, b in zip(*results, strict=True))
-    times = {name: summary(s) for name, s in interleave(candidates, ROUNDS, 5).items()}
-    record(
-        {
-            "case": f"gpuopt.thinc.Adam float32, {case}",
-            "against": "Thinc",
-            "ratio": times["Thinc"]["median"] / times["gpuopt"]["median"],
-            "reach": 1.0,
-            "times": times,
-            "largest_difference": difference,
-        }
-    )
+    times = interleave(candidates, ROUNDS, 5)
+    record(row("thinc.Adam", case, 1.0, times, difference))
     benchmark.pedantic(candidates["gpuopt"], rounds=5, warmup_rounds=1)

@@ -45,7 +45,7 @@ def buffers(param: "Param", step: int) -> list[tuple[str, Any]]:
 def carried_numbers(opt: "Optimizer") -> dict[str, dict[str, float]]:
     """What the rule carries for every parameter that has taken a step, if it carries anything."""
     counts = opt._stepper.settled_counts()
-    taken = [(k, p) for k, p in enumerate(opt._params) if counts.carried and counts.steps[k]]
+    taken = [(k, p) for k, p in enumerate(opt._params) if counts.carried and counts.steps_of(k)]
     return {p.key: counts.carried_by(k) for k, p in taken}
 
 
@@ -99,11 +99,11 @@ def load_state_dict(opt: "Optimizer", saved: Mapping[str, Any]) -> None:
         else:
             group["lr"] = lr
     counts = opt._stepper.counts
-    for k, (param, (step, carried, _)) in enumerate(zip(opt._params, states, strict=True)):
+    for k, (param, (_, carried, _)) in enumerate(zip(opt._params, states, strict=True)):
         param.state = fresh[k]
-        counts.steps[k] = step
         for name, value in carried.items():
             counts.carried[name][k] = value
+    counts.put(slice(None), [step for step, _, _ in states])
     counts.taken = count
     opt._stepper.norm = None
 

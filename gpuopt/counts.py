@@ -1,6 +1,7 @@
 """How many steps were taken, by the optimizer and by each parameter, and what rules carry along."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -18,27 +19,38 @@ class Counts:
         names = {name: None for numbers in first for name in numbers}
         self.carried = {name: np.array([x.get(name, np.nan) for x in first]) for name in names}
         self.taken = 0
-        self._steps = np.zeros(len(first), np.int64)
-        self._ahead = 0  # steps that all have taken and that are not yet in there
+        self.together: int | None = 0  # steps of each parameter, while all have taken as many
+        self._steps = np.zeros(len(first), np.int64)  # else these
 
     @property
     def steps(self) -> np.ndarray:
-        """int64 (parameters,); always the same array."""
-        if self._ahead:
-            self._steps += self._ahead
-            self._ahead = 0
+        """int64 (parameters,), as they are now, to be read; `put` changes them."""
+        view = self._written().view()
+        view.flags.writeable = False
+        return view
+
+    def put(self, at: int | slice | Sequence[int] | np.ndarray, steps: Any) -> None:
+        """Set the steps that some parameters have taken."""
+        now = self._written()
+        now[at] = steps
+        self.together = now.item(0) if now.size and (now == now[0]).all() else None
+
+    def _written(self) -> np.ndarray:
+        if self.together is not None:
+            self._steps.fill(self.together)
         return self._steps
 
     def steps_of(self, param: int) -> int:
-        return self._steps.item(param) + self._ahead
+        return self._steps.item(param) if self.together is None else self.together
 
     def carried_by(self, param: int) -> dict[str, float]:
         """The carried numbers of a parameter, as its last step left them."""
         return {name: float(values[param]) for name, values in self.carried.items()}
 
     def advance(self, active: slice | np.ndarray) -> None:
-        if isinstance(active, slice):  # all of them: a sum of two numbers, and not of arrays
-            self._ahead += 1
-        else:
-            self.steps[active] += 1
         self.taken += 1
+        if self.together is not None and isinstance(active, slice):  # all of them
+            self.together += 1
+        else:
+            self._written()[active] += 1
+            self.together = None

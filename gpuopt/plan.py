@@ -49,7 +49,10 @@ class Plan:
     def relocate(self, addresses: np.ndarray) -> bool:
         """Take gradients that lie as the plan's do, but at these addresses, one per parameter (any
         number for one without a gradient); False if they need a new plan."""
-        return all(sweep.launch.relocate(addresses) for sweep in self.sweeps)
+        for sweep in self.sweeps:  # noqa: SIM110
+            if not sweep.launch.relocate(addresses):
+                return False
+        return True
 
     def run(self, grads: tuple[Any, ...], counts: Counts, options: Options) -> None:
         """Run a step, and count it. Scalars are all worked out before the first launch: a schedule
@@ -133,9 +136,9 @@ class Plan:
         if self.control is None or not self.control.in_charge or not self.sweeps:
             return
         times = self.control.times()
-        counts.taken += int(times[0][0, 0]) - int(counts.steps[self.sweeps[0].rows[0].param])
+        counts.taken += int(times[0][0, 0]) - counts.steps_of(self.sweeps[0].rows[0].param)
         for sweep, t in zip(self.sweeps, times, strict=True):
-            counts.steps[sweep.launch.work.at] = t[sweep.launch.work.rows, 0]
+            counts.put(sweep.launch.work.at, t[sweep.launch.work.rows, 0])
             for values, found in zip(sweep.carried.values(), t.T[1:], strict=True):
                 values[:] = found
             sweep.carry(counts)

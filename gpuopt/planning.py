@@ -64,7 +64,8 @@ def make_plan(
         table = np.empty((len(rows), len(names)), launch.real)
         carried = {name: np.empty(len(rows)) for name in work.rule.carried}
         form = struct.Struct(f"={len(names)}{launch.real.char}")
-        sweeps.append(Sweep(launch, list(rows.values()), names, table, parts, carried, {}, form))
+        scalars = names, table, parts, carried, {}, form, table.data
+        sweeps.append(Sweep(launch, list(rows.values()), *scalars))
     new = [(params[k], state) for k, state in fresh.items()]
     return Plan(backend, sweeps, active, len(params), new, parts)
 

@@ -32,26 +32,26 @@ class Sweep(NamedTuple):
     carried: dict[str, np.ndarray]  # for every row, what the rule carries after the step
     wholes: dict[int, tuple[Rule, Rule]]  # for every row, its group's rule and that with the parts
     form: struct.Struct  # of a row of the table
+    memory: memoryview  # the table's
 
     def fill(self, counts: Counts, **whole: float) -> None:
         """Work out the scalars of the next step; `whole` is what a WholeStep's depend on."""
         if self.parts.limited:  # no bound that the table can hold is no bound
             whole["limit"] = min(whole["limit"], float(np.finfo(self.table.dtype).max))
+        step, size = counts.taken + 1, self.form.size
         for k, (group, param) in enumerate(self.rows):
-            given, rule = self.wholes.get(k, (None, group.rule))
-            if given is not group.rule:
-                rule = self.parts.around(group.rule)
-                self.wholes[k] = group.rule, rule
-            t = counts.steps_of(param) + 1
-            before = counts.carried_by(param) if self.carried else {}
-            scalars = rule.scalars(group.lr_at(counts.taken + 1), t, **before, **whole)
-            if list(scalars) != self.names:
+            rule = self.wholes.get(k)
+            if rule is None or rule[0] is not group.rule:
+                rule = self.wholes[k] = group.rule, self.parts.around(group.rule)
+            given = {**counts.carried_by(param), **whole} if self.carried else whole
+            scalars = rule[1].scalars(group.lr_at(step), counts.steps_of(param) + 1, **given)
+            if [*scalars] != self.names:
                 raise ValueError(
                     f"{type(group.rule).__name__}.scalars gave {list(scalars)} at this step, and "
                     f"{self.names} before; give the same names in the same order at every step"
                 )
             try:  # a quarter of the time of NumPy's assignment
-                self.form.pack_into(self.table.data, k * self.form.size, *scalars.values())
+                self.form.pack_into(self.memory, k * size, *scalars.values())
             except (struct.error, OverflowError):  # NumPy: infinity, or what is wrong
                 self.table[k] = list(scalars.values())
             for name, values in self.carried.items():
@@ -64,7 +64,7 @@ class Sweep(NamedTuple):
             for group, _ in self.rows
         ]
         times = [
-            [counts.steps[param], *(counts.carried[name][param] for name in self.carried)]
+            [counts.steps_of(param), *(counts.carried[name][param] for name in self.carried)]
             for _, param in self.rows
         ]
         return Inputs(np.array(knobs, np.float64), np.array(times, np.float64))

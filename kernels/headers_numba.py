@@ -60,31 +60,52 @@ def touches(low, high, ranges):
 
 
 @njit(cache=True)
-def follow(grads, places, looks, written, tensors):
-    """Write the gradients' addresses to column 1 of `tensors`; False, and nothing written, if one
-    is another kind of array than before or reaches into memory that the step writes.
+def fits(address, reach, written):
+    """Whether a gradient may lie there: aligned, and in nothing that the step writes."""
+    low, high, alignment = reach[1], reach[2], reach[3]
+    return address % alignment == 0 and not touches(address + low, address + high, written)
 
-    grads is the address of a tuple. For tensor k, places[k] holds the position of its gradient in
-    that tuple, where in `looks` it says what the gradient must look like, the first and
-    one-past-last byte that it touches, counted from its address, what that is a multiple of, and
-    flags that it must have.
+
+@njit(cache=True)
+def relocate(addresses, reaches, written, tensors):
+    """Write gradients' addresses to column 1 of `tensors`; False, and nothing written, if one does
+    not fit where it has moved to.
+
+    For tensor k, reaches[k] holds the position of its gradient in `addresses`, the first and
+    one-past-last byte that this touches, counted from its address, and what that is a multiple of.
     """
     moved = False
-    for k in range(len(places)):
-        array = word(grads + TUPLE_ITEMS + 8 * places[k, 0])
-        if not matches(array, looks, places[k, 1]):
-            return False
-        if word(array + FLAGS) & places[k, 5] != places[k, 5]:
+    for k in range(len(reaches)):
+        address = addresses[reaches[k, 0]]
+        if address != tensors[k, 1]:
+            moved = True
+            if not fits(address, reaches[k], written):
+                return False
+    for k in range(len(reaches) if moved else 0):
+        tensors[k, 1] = addresses[reaches[k, 0]]
+    return True
+
+
+@njit(cache=True)
+def follow(grads, begins, flags, looks, reaches, written, tensors):
+    """The same of gradients that are NumPy arrays; False also if one is another kind of array than
+    before.
+
+    grads is the address of a tuple. For tensor k, begins[k] is where in `looks` it says what the
+    gradient must look like. `flags` are those that all must have.
+    """
+    moved = False
+    for k in range(len(reaches)):
+        array = word(grads + TUPLE_ITEMS + 8 * reaches[k, 0])
+        if not matches(array, looks, begins[k]) or word(array + FLAGS) & flags != flags:
             return False
         address = word(array + DATA)
         if address != tensors[k, 1]:
             moved = True
-            if address % places[k, 4]:
+            if not fits(address, reaches[k], written):
                 return False
-            if touches(address + places[k, 2], address + places[k, 3], written):
-                return False
-    for k in range(len(places) if moved else 0):
-        tensors[k, 1] = word(word(grads + TUPLE_ITEMS + 8 * places[k, 0]) + DATA)
+    for k in range(len(reaches) if moved else 0):
+        tensors[k, 1] = word(word(grads + TUPLE_ITEMS + 8 * reaches[k, 0]) + DATA)
     return True
 
 

@@ -17,18 +17,43 @@ INLINE = 5  # axes whose lengths and strides lie in the implementation itself
 OFFSET = 1 + 2 * INLINE  # words from the number of axes to the offset into the storage
 DTYPE_AND_DEVICE, KIND = OFFSET + 2, OFFSET + 3  # after the number of elements
 WORDS = KIND + 1
+MOST = WORDS + 4  # of one tensor: also its class, implementation, storage, and in that the data
 LOW = 0xFFFFFFFF  # the upper half of a word with dtype and device is not always set
+
+
+@njit(cache=True)
+def is_set(k, axes):
+    """Whether word k of what tells how a tensor lies belongs to one with this many axes."""
+    return k == 0 or k >= OFFSET or (k - 1) % INLINE < axes
 
 
 @njit(cache=True)
 def look(tensor, words):
     """Copy what tells how a tensor lies; slots of axes that it has not are 0."""
     lies = word(tensor + IMPL) + SIZES
-    axes = word(lies)
     for k in range(WORDS):
-        axis = (k - 1) % INLINE if 0 < k < OFFSET else -1
-        words[k] = word(lies + 8 * k) if axis < axes else 0
+        words[k] = word(lies + 8 * k) if is_set(k, word(lies)) else 0
     words[DTYPE_AND_DEVICE] &= LOW
+
+
+@njit(cache=True)
+def places(tensors, found):
+    """Write the address of every word that tells how tensors (their addresses) lie, and where, each
+    after the one that says where it is. Return how many; -1 if a tensor has no memory."""
+    count = 0
+    for tensor in tensors:
+        impl, lies = word(tensor + IMPL), word(tensor + IMPL) + SIZES
+        storage = word(impl + STORAGE)
+        if storage == 0:
+            return -1
+        for at in (tensor + TYPE, tensor + IMPL, impl + STORAGE, storage + DATA):
+            found[count] = at
+            count += 1
+        for k in range(WORDS):
+            if is_set(k, word(lies)):
+                found[count] = lies + 8 * k
+                count += 1
+    return count
 
 
 @njit(cache=True)
@@ -53,6 +78,8 @@ def follow(tensors, types, looks, sizes, addresses):
             return False
         if word(lies + 8 * KIND) != looks[k, KIND]:
             return False
-        start = word(word(impl + STORAGE) + DATA)
-        addresses[k] = start + word(lies + 8 * OFFSET) * sizes[k]
+        storage = word(impl + STORAGE)
+        if storage == 0:
+            return False
+        addresses[k] = word(storage + DATA) + word(lies + 8 * OFFSET) * sizes[k]
     return True

@@ -1,6 +1,5 @@
 """The protocol of a backend: views of arrays, state, and a launch for one signature."""
 
-import functools
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterable, Sequence
 from contextlib import AbstractContextManager
@@ -101,21 +100,10 @@ class Launch(ABC):
         """Keep no gradient alive: another launch takes over for some steps."""
         self.held = []
 
-    @functools.cached_property
-    def reach(self) -> tuple[Any, ...]:
-        """For each tensor: the position of its gradient (a slice, if these are the first ones in
-        order); the first byte and one past the last that this touches, counted from its address;
-        and what that is a multiple of."""
-        at, count = np.array(self.work.at, np.intp), len(self.work.at)
-        first = slice(count) if np.array_equal(at, np.arange(count)) else at
-        spans = [(m.bounds[0] - m.address, m.bounds[1] - m.address) for m in self.grads]
-        alignments = np.array([m.dtype.alignment for m in self.grads], np.int64)
-        return first, *np.array(spans, np.int64).reshape(-1, 2).T, alignments
-
     def relocate(self, addresses: np.ndarray) -> bool:
         """Take this step's gradients, which lie at `addresses` (one per parameter of the optimizer)
-        and otherwise as those that the launch was made for: the caller knows. False: a new launch
-        is needed, or an error."""
+        and otherwise as those that the launch was made for: the caller knows, and has Numba. False:
+        a new launch is needed, or an error."""
         return False
 
     @abstractmethod

@@ -9,8 +9,9 @@ import numpy as np
 
 from gpuopt.backends.base import Launch, Work
 from gpuopt.backends.device import DeviceBackend, Kernel
+from gpuopt.backends.headers import headers
 from gpuopt.backends.memory import Memory
-from gpuopt.backends.tables import chunks_of, relocated, tables
+from gpuopt.backends.tables import chunks_of, forbidden, reaches, tables
 from gpuopt.kernels.launch import chunk_length, grid
 from gpuopt.lowering.trace import trace
 from gpuopt.rules.whole import WholeStep
@@ -77,6 +78,7 @@ class DeviceLaunch(Launch):
             self.chunks, self.layouts = backend.to_device(chunks), backend.to_device(layouts)
             self.addresses = backend.upload(self.tensors.shape, np.int64)
             self.table = backend.upload((self.rows, len(self.program.scalars)), self.real)
+        self.places = reaches(self.grads, work.at), forbidden(work), self.tensors
         self.sent = np.zeros(len(self.tensors), np.int64)
         self.compared = False
         self.same = Same(work.at, backend.fixed_types)
@@ -99,7 +101,7 @@ class DeviceLaunch(Launch):
 
     def relocate(self, addresses: np.ndarray) -> bool:
         self.compared = False
-        return relocated(self, addresses)
+        return headers().relocate(addresses, *self.places)
 
     def move(self, k: int, view: Any, memory: Memory) -> None:
         self.tensors[k, 1] = memory.address

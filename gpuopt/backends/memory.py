@@ -152,14 +152,6 @@ class Intervals:
                 merged.append([low, high])
         self.table = np.array(merged, np.int64).reshape(-1, 2)  # first byte, one past the last
 
-    def touch_any(self, low: np.ndarray, high: np.ndarray) -> bool:
-        """Whether one of the ranges from `low` to `high` reaches into one of these."""
-        if not len(self.table):
-            return False
-        k = np.searchsorted(self.table[:, 1], low, side="right")
-        begins = self.table[np.minimum(k, len(self.table) - 1), 0]
-        return bool(((high > low) & (k < len(self.table)) & (begins < high)).any())
-
     def touch(self, memory: Memory) -> bool:
         """Whether `memory` reaches into one of the ranges."""
         low, high = memory.bounds

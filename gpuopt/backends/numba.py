@@ -6,37 +6,28 @@ hash of its text, so an edited formula is another file.
 """
 
 import functools
-import os
-import sys
-import threading
 from collections.abc import Hashable
 from contextlib import nullcontext
-from importlib import resources
-from time import perf_counter
 from typing import Any
 
-import numba
 import numpy as np
 from numba.core import config
 
 from gpuopt.backends.base import BackendError, Launch, Work
 from gpuopt.backends.cache import import_source
+from gpuopt.backends.headers import headers, headers_are_readable
 from gpuopt.backends.host import HostBackend, HostLaunch
 from gpuopt.backends.memory import Memory
-from gpuopt.backends.tables import chunks_of, relocated, shares, tables
+from gpuopt.backends.tables import chunks_of, forbidden, reaches, shares, tables
+from gpuopt.backends.threads import LEAST, ONE_AT_A_TIME, THREADS, WAKING, start_threads
 from gpuopt.lowering import python as printer
 from gpuopt.lowering.program import Program
 from gpuopt.lowering.trace import trace
 from gpuopt.rules.base import Rule
 
-LEAST = 32_768  # elements for which another thread is asked, if it is awake; docs/decisions.md
-WAKING = 262_144  # elements of a step for which threads that sleep are woken
-AWAKE = 30e-6  # seconds after a sweep in which they do not sleep yet
 NORM_CHUNK = 65_536  # elements whose sum of squares is one number
 WRITEABLE = 0x400  # among the flags of a NumPy array
 UNIT = 64  # elements: shares are whole multiples of it
-ONE_AT_A_TIME = threading.Lock()
-SPINS = "1000"  # of a thread before it sleeps: some 20 us; docs/decisions.md
 
 
 class NumbaBackend(HostBackend):
@@ -68,52 +59,12 @@ def norm_of(storage: str) -> Any:
     return import_source("norm", printer.norm(storage)).norm
 
 
-@functools.cache
-def start_threads() -> bool:
-    """Start Numba's threads, once, and have them sleep soon when there is nothing to do.
-
-    GNU OpenMP's threads spin for milliseconds after a sweep, on the cores that the next matrix
-    product wants: training some 40 times slower was measured. It reads how long when it is loaded;
-    what the user has set stands. Once another library has loaded it, this changes nothing. Numba
-    also sets how many threads OpenMP has, which PyTorch shares: it gets its number back.
-
-    True if two Python threads may use them at once; Numba's own, "workqueue", end the process then.
-    """
-    chosen = {"GOMP_SPINCOUNT", "OMP_WAIT_POLICY"} & os.environ.keys()
-    if not chosen:
-        os.environ["GOMP_SPINCOUNT"] = SPINS
-    torch = sys.modules.get("torch")
-    torchs = torch.get_num_threads() if torch is not None else 0
-    try:
-        numba.get_num_threads()
-    finally:
-        if not chosen:
-            del os.environ["GOMP_SPINCOUNT"]
-        if torch is not None:
-            torch.set_num_threads(torchs)
-    return numba.threading_layer() != "workqueue"  # pyright: ignore
-
-
-@functools.cache
-def headers() -> Any:
-    """kernels/headers_numba.py, compiled where the cache can be written."""
-    text = resources.files("gpuopt.kernels").joinpath("headers_numba.py").read_text()
-    return import_source("headers", text)
-
-
-@functools.cache
-def headers_are_readable() -> bool:
-    return headers().layout_is_known()
-
-
 def unread(*args: Any) -> bool:
     """Reads no headers, where their layout is not known."""
     return False
 
 
 class NumbaLaunch(HostLaunch):
-    ended = 0.0  # when the last sweep did, of whichever launch: they share the threads
-
     def __init__(self, backend: NumbaBackend, work: Work) -> None:
         super().__init__(backend, work)
         memories = [[backend.memory(a) for a in arrays] for arrays in work.tensors]
@@ -121,6 +72,7 @@ class NumbaLaunch(HostLaunch):
         safe = start_threads()
         threads = min(backend.threads, int(sizes.sum()) // LEAST)
         self.chunks, self.bounds = shares(sizes, max(threads, 1), UNIT)
+        self.either = self.bounds, self.bounds[[0, -1]]
         self.wakes = threads <= 1 or int(sizes.sum()) >= WAKING
         storage = tuple(m.as_real.dtype.name for m in memories[0])
         self.sweep = sweep_of(trace(work.rule), self.real.name, storage)
@@ -131,31 +83,27 @@ class NumbaLaunch(HostLaunch):
 
     def compile(self) -> None:
         """Compile all that a step calls, before a step changes anything."""
-        nothing, empty_share = np.empty((0, 1), self.real), np.zeros(2, np.int64)
-        self.sweep(self.tensors, self.chunks, empty_share, self.layouts, nothing)
+        empty, none = np.zeros(len(self.bounds), np.int64), np.empty((0, 1), self.real)
+        self.sweep(self.tensors, self.chunks, empty[:2], self.layouts, none)
+        if not self.wakes:
+            tables = self.tensors, self.chunks, empty, self.layouts, none
+            with self.turn:
+                THREADS.learn(lambda: self.sweep(*tables))
         self.read = headers().follow if headers_are_readable() else unread
-        self.read(id(()), self.places[:0], self.looks, self.forbidden, self.tensors)
+        reach, *rest = self.places
+        self.read(id(()), *self.looks, reach[:0], *rest)
 
     def expect(self, grads: list[np.ndarray]) -> None:
         """Write down for `headers.follow` what the gradients look like and where they reach."""
         looks = [headers().expectation(g) for g in grads]
         self.dtypes = [g.dtype for g in grads]  # kept alive: they are told apart by address
-        begins = np.cumsum([0, *map(len, looks)])
-        around = [(m.bounds[0] - m.address, m.bounds[1] - m.address) for m in self.grads]
-        self.places = np.array(
-            [
-                (at, begin, *span, g.dtype.alignment, WRITEABLE * self.work.zeroes)
-                for at, begin, span, g in zip(self.work.at, begins[:-1], around, grads, strict=True)
-            ],
-            np.int64,
-        )
-        everywhere = np.array([[0, 2**63 - 1]], np.int64)
-        self.forbidden = everywhere if self.work.pinned else self.work.written.table
-        self.looks = np.array([word for look in looks for word in look], np.int64)
+        begins = np.cumsum([0, *map(len, looks)], dtype=np.int64)
+        words = np.array([word for look in looks for word in look], np.int64)
+        self.looks = begins, WRITEABLE * self.work.zeroes, words
+        self.places = reaches(self.grads, self.work.at), forbidden(self.work), self.tensors
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
-        places, looks, forbidden = self.places, self.looks, self.forbidden
-        return self.read(id(grads), places, looks, forbidden, self.tensors) or super().follow(grads)
+        return self.read(id(grads), *self.looks, *self.places) or super().follow(grads)
 
     @functools.cached_property
     def norm(self) -> tuple[Any, ...]:
@@ -165,28 +113,28 @@ class NumbaLaunch(HostLaunch):
         ends = np.cumsum(chunks[:, 2])
         share = np.arange(1, self.threads) * (int(sizes.sum()) // self.threads)
         bounds = np.array([0, *np.searchsorted(ends, share), len(chunks)], np.int64)
-        return norm_of(self.storage), chunks, bounds, np.empty((len(chunks), 2))
+        sums = np.empty((len(chunks), 2))
+        return norm_of(self.storage), chunks, (bounds, bounds[[0, -1]]), sums
 
     def square_sums(self) -> np.ndarray:
         norm, chunks, bounds, sums = self.norm
         with self.turn:
             norm(self.tensors, chunks, self.shared(bounds), self.layouts, sums)
-        NumbaLaunch.ended = perf_counter()
+        THREADS.have_worked()
         return sums
 
-    def shared(self, bounds: np.ndarray) -> np.ndarray:
-        """The shares between these bounds; one for all, where waking others takes longer."""
-        if self.wakes or perf_counter() - NumbaLaunch.ended < AWAKE:
-            return bounds
-        return np.array([0, bounds[-1]])
+    def shared(self, either: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        """The bounds of all shares, or of a single one, where waking other threads takes longer."""
+        many, one = either
+        return many if self.wakes or THREADS.are_awake() else one
 
     def relocate(self, addresses: np.ndarray) -> bool:
-        return relocated(self, addresses)
+        return headers().relocate(addresses, *self.places)
 
     def move(self, k: int, view: np.ndarray, memory: Memory) -> None:
         self.tensors[k, 1] = memory.address
 
     def run(self, table: np.ndarray) -> None:
         with self.turn:
-            self.sweep(self.tensors, self.chunks, self.shared(self.bounds), self.layouts, table)
-        NumbaLaunch.ended = perf_counter()
+            self.sweep(self.tensors, self.chunks, self.shared(self.either), self.layouts, table)
+        THREADS.have_worked()

@@ -5,10 +5,11 @@ elements. The columns are written down in kernels/sweep_numba.py and kernels/lay
 """
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from gpuopt.backends.base import Work
 from gpuopt.backends.memory import Memory, common_layout
 
 DENSE = -1
@@ -35,19 +36,18 @@ def tables(tensors: Sequence[Sequence[Memory]], rows: Sequence[int]) -> Tables:
     return Tables(table, np.array(layouts, np.int64), sizes)
 
 
-def relocated(launch: Any, addresses: np.ndarray) -> bool:
-    """Write the gradients' addresses, by position among all parameters, to a launch's table; False,
-    and nothing written, if one is not aligned or reaches into memory that the step writes."""
-    at, first, last, alignment = launch.reach
-    new, old = addresses[at], launch.tensors[:, 1]
-    if new.tobytes() == old.tobytes():  # a quarter of the time of numpy.array_equal
-        return True
-    if launch.work.pinned:
-        return False
-    if (new % alignment).any() or launch.work.written.touch_any(new + first, new + last):
-        return False
-    old[:] = new
-    return True
+def reaches(grads: Sequence[Memory], at: Sequence[int]) -> np.ndarray:
+    """int64 (tensors, 4), for `headers.relocate`: the position of each gradient, the first byte and
+    one past the last that it touches, counted from its address, and what that is a multiple of."""
+    spans = [(m.bounds[0] - m.address, m.bounds[1] - m.address) for m in grads]
+    rows = [(k, *span, m.dtype.alignment) for k, span, m in zip(at, spans, grads, strict=True)]
+    return np.array(rows, np.int64).reshape(-1, 4)
+
+
+def forbidden(work: Work) -> np.ndarray:
+    """int64 (ranges, 2): where no gradient may come to lie."""
+    everywhere = np.array([[0, 2**63 - 1]], np.int64)
+    return everywhere if work.pinned else work.written.table
 
 
 def cut(sizes: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -59,7 +59,8 @@ def as_words(traffic: Traffic, arrays: Sequence[np.ndarray]) -> list[np.ndarray]
 
 def threads_for(count: int) -> int:
     """As many as gpuopt's own sweep takes for so many elements."""
-    from gpuopt.backends.numba import LEAST, NumbaBackend, start_threads
+    from gpuopt.backends.numba import NumbaBackend
+    from gpuopt.backends.threads import LEAST, start_threads
 
     start_threads()
     return max(min(NumbaBackend().threads, count // LEAST), 1)

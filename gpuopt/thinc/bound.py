@@ -58,7 +58,7 @@ class Bound:
         if rule is not self.group.rule or lr != self.group.lr:
             self.group.change(rule, lr)
         if self.stepper.counts.steps_of(0) != t:
-            self.stepper.counts.steps[0] = t
+            self.stepper.counts.put(0, t)
         self.stepper.step((gradient,), options)
 
     def add_l2(self, gradient: Any, l2: float) -> None:

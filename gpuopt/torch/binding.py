@@ -14,15 +14,18 @@ from gpuopt.backends.base import Backend
 from gpuopt.options import Options
 from gpuopt.parameters import labelled
 from gpuopt.torch.bound import Bound, Member
-from gpuopt.torch.containers import Dicts, Lists
 from gpuopt.torch.hyper import Settings
 from gpuopt.torch.layout import Watch
 from gpuopt.torch.state import completed, steps_taken
 from gpuopt.torch.streams import on_torchs_streams
-from gpuopt.torch.tensors import is_sharded, local, only_gpu
+from gpuopt.torch.tensors import is_sharded, is_strided, local, only_gpu
+from gpuopt.torch.words import Words
 
 if TYPE_CHECKING:
     from gpuopt.torch.fused import Fused
+
+
+NOTHING = nullcontext()  # to be made at every step, it would take 0.3 us
 
 
 class Binding:
@@ -33,8 +36,11 @@ class Binding:
     def __init__(self, opt: "Fused") -> None:
         self.opt: Fused = weakref.proxy(opt)  # no cycle: tensors go when the optimizer goes
         self.groups = list(opt.param_groups)
-        self.lists = Lists([group["params"] for group in self.groups])
-        self.params = self.lists.items
+        self.lists = [group["params"] for group in self.groups]
+        self.lengths = list(map(len, self.lists))
+        self.params = list(itertools.chain.from_iterable(self.lists))
+        self.seen: Any = None  # torch's state, if `lying` tells of it
+        self.lasting = False  # whether what the groups say cannot change without them
         self.gpu = only_gpu(self.params)
         self.sharded = any(map(is_sharded, self.params))
         self.threads = torch.get_num_threads()
@@ -51,6 +57,7 @@ class Binding:
         self.check_clipping(kinds)
         self.members = list(itertools.chain.from_iterable(kinds.values()))
         self.bounds = [Bound(members, opt.keys) for members in kinds.values()]
+        self.on_gpus = [bound for bound in self.bounds if bound.devices]
         self.plain = Options(max_norm=opt.max_norm)
 
     def member(self, p: torch.Tensor, key: str, settings: Settings) -> Member:
@@ -70,29 +77,29 @@ class Binding:
 
     def first(self) -> None:
         """The step for which it was made. What torch shows as state appears when it has run."""
+        scale, found = self.opt.scaling
         with self.streams():
-            self.run()
+            self.run(scale, found)
         for member in self.members:
             if member.state:
                 self.opt.kept[member.param].update(member.state)
-        self.only_dicts = all(isinstance(x, dict) for x in self.opt.kept.values())
-        self.only_tensors = all(isinstance(x, torch.Tensor) for x in self.state())
-        self.look()
-        self.watch = Watch(self.parts(self.tensors))
+        self.watch = Watch(self.parts(self.tensors()))
+        self.saying = Words(dicts=self.groups)  # whether they say what they did
+        self.lying = Words()  # whether all lies where it did
 
-    def step(self) -> bool:
-        """A later step; False, and nothing done, if another binding is needed."""
+    def step(self, scale: torch.Tensor | None, found: torch.Tensor | None) -> bool:
+        """A later step, with what GradScaler has left for it; False, and nothing done, if another
+        binding is needed."""
         with self.streams():
             if not self.holds():
                 return False
             for bound in self.bounds:
                 if not bound.follow():
                     return False
-            self.run()
+            self.run(scale, found)
         return True
 
-    def run(self) -> None:
-        scale, found = self.opt.scaling
+    def run(self, scale: torch.Tensor | None, found: torch.Tensor | None) -> None:
         for bound in self.bounds:
             bound.run(self.options(bound.backend, scale, found))
             if scale is not None:
@@ -101,11 +108,10 @@ class Binding:
 
     def streams(self) -> AbstractContextManager[Any]:
         """Whatever a GPU is given inside comes in order with torch's current streams."""
-        on_gpus = [bound for bound in self.bounds if bound.devices]
-        if not on_gpus:
-            return nullcontext()
+        if not self.on_gpus:
+            return NOTHING
         stack = ExitStack()
-        for bound in on_gpus:
+        for bound in self.on_gpus:
             stack.enter_context(on_torchs_streams(bound.backend, bound.devices))
         return stack
 
@@ -116,32 +122,57 @@ class Binding:
             return False
         if not same(opt.param_groups, self.groups):
             return False
-        if not self.lists.same([group["params"] for group in self.groups]):
+        if not self.groups_say_the_same() and not self.groups_hold():
             return False
-        if opt.kept is not self.dicts.dicts[0] or not self.dicts.untouched:
-            self.look()
-        if not self.watch.stay(self.parts(self.tensors)):
+        if not (opt.kept is self.seen and self.lying.stand()) and not self.tensors_hold():
             return False
-        for bound in self.bounds:  # no generators here: this is asked at every step
+        for bound in self.bounds:  # noqa: SIM110  no generators here: this is asked at every step
             if not bound.numbers.holds:
-                return False
-        for settings in self.settings:  # noqa: SIM110
-            if not settings.follow(opt.rule_of(settings.source)):
                 return False
         return True
 
-    def look(self) -> None:
-        """Find all parameters and all that torch keeps as their state; nothing, where something
-        that is no dict has come: another binding minds it."""
-        kept = self.opt.kept
-        self.dicts = Dicts([kept, *(x for x in kept.values() if isinstance(x, dict))])
-        try:
-            tensors = (*self.params, *self.state())
-        except TypeError:
-            tensors = ()
-        if not self.only_tensors:
-            tensors = tuple(x for x in tensors if isinstance(x, torch.Tensor))
-        self.tensors: tuple[Any, ...] = tensors
+    def groups_say_the_same(self) -> bool:
+        """Whether it is sure that nothing in the groups has changed."""
+        if not (self.lasting and self.saying.stand()):
+            return False
+        for settings in self.settings:  # noqa: SIM110
+            if self.opt.rule_of(settings.source) is not settings.rule:
+                return False
+        return True
+
+    def groups_hold(self) -> bool:
+        """Take over what the groups say; False if that needs other state."""
+        self.lasting = False
+        self.saying.note_dicts()  # first: what another thread writes meanwhile is seen next time
+        lists = [group["params"] for group in self.groups]
+        if not same(lists, self.lists):
+            self.lists, self.seen = lists, None
+        for settings in self.settings:
+            if not settings.follow(self.opt.rule_of(settings.source)):
+                return False
+        self.lasting = all(settings.lasting for settings in self.settings)
+        return True
+
+    def tensors_hold(self) -> bool:
+        """Whether the groups' parameters are the same, and they and their state where they were."""
+        self.seen, kept, tensors = None, self.opt.kept, self.tensors()
+        states = [x for x in kept.values() if isinstance(x, dict)]
+        lying = Words(self.lists, [kept, *states], () if self.sharded else tensors)  # first, too
+        params = list(itertools.chain.from_iterable(self.lists))
+        if list(map(len, self.lists)) != self.lengths or not same(params, self.params):
+            return False
+        if not self.watch.stay(self.parts(tensors)):
+            return False
+        if not self.sharded:  # of sharded ones, the parts may move
+            self.seen, self.lying = kept, lying
+        return True
+
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """All parameters, and all tensors in torch's state, in which loads may leave what belongs
+        to no parameter, and users what is no tensor."""
+        states = [x for x in self.opt.kept.values() if isinstance(x, dict)]
+        values = itertools.chain.from_iterable(map(dict.values, states))
+        return (*self.params, *filter(is_strided, values))
 
     def parts(self, tensors: tuple[Any, ...]) -> tuple[Any, ...]:
         """What of these lies in this process."""
@@ -149,13 +180,6 @@ class Binding:
             return tensors
         with torch.no_grad():
             return tuple(map(local, tensors))
-
-    def state(self) -> Iterator[Any]:
-        """All values in torch's state, in which loads may leave what belongs to no parameter."""
-        states = self.opt.kept.values()
-        if not self.only_dicts:
-            states = [x for x in states if isinstance(x, dict)]
-        return itertools.chain.from_iterable(map(dict.values, states))
 
     def options(self, backend: Backend, scale: Any, found: Any) -> Options:
         """What a step does besides the rule, as torch's GradScaler leaves it with us."""

@@ -10,6 +10,7 @@ import torch
 
 from gpuopt import backends
 from gpuopt.backends.base import Backend
+from gpuopt.backends.headers import can_relocate
 from gpuopt.options import BARE, Options
 from gpuopt.parameters import make_params
 from gpuopt.stepping import Stepper
@@ -71,6 +72,7 @@ class Bound:
             group.after_change = weakly(self.stepper.push)
         self.labels = [param.label for param in own]
         self.ready = [is_whole(m.state, m.param, m.settings.group.rule, keys) for m in members]
+        self.by_address = self.backend.by_address and can_relocate()
         self.active: Active | None = None  # in the last step
         self.given: tuple[Any, ...] = ()  # what the next run works on
         self.take()
@@ -82,14 +84,14 @@ class Bound:
             with torch.no_grad():
                 grads = [None if g is None else local(g) for g in grads]
         now = self.active
-        if now is None or any(grads[k] is not None for k in now.idle):
+        if now is None or (now.idle and any(grads[k] is not None for k in now.idle)):
             return self.take()
         addresses = now.watch.follow(tuple([grads[k] for k in now.at] if now.idle else grads))
         if addresses is None:
             return self.take()
         if now.idle:
             addresses = scattered(addresses, now.at, len(grads))
-        self.given = now, tuple(grads), addresses if self.backend.by_address else None
+        self.given = now, tuple(grads), addresses if self.by_address else None
         return True
 
     def take(self) -> bool:

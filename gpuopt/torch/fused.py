@@ -32,7 +32,10 @@ def step(opt: "Fused", closure: Callable[[], Any] | None = None) -> Any:
     if closure is not None:
         with torch.enable_grad():
             loss = closure()
-    if not opt.skips and (opt._binding is None or not opt._binding.step()):
+    scale, found = opt.scaling
+    if found is not None and opt.skips(found):
+        return loss
+    if opt._binding is None or not opt._binding.step(scale, found):
         with torch.no_grad():
             opt.release()
             binding = Binding(opt)
@@ -42,6 +45,25 @@ def step(opt: "Fused", closure: Callable[[], Any] | None = None) -> Any:
 
 
 step_with_hooks = torch.optim.Optimizer.profile_hook_step(step)
+
+
+@torch._disable_dynamo  # type: ignore[attr-defined]
+def untraced_step(opt: "Fused", *args: Any, **kwargs: Any) -> Any:
+    return (step_with_hooks if opt.watched else step)(opt, *args, **kwargs)
+
+
+# gives None where torch.compile traces nothing in this thread: soon told, and then nothing need be
+# kept from being traced, which takes 5 us
+eval_frame = torch._C._dynamo.eval_frame  # pyright: ignore
+tracer = getattr(eval_frame, "get_eval_frame_callback", lambda: True)
+
+
+@functools.cache
+def leave_untraced(function: Callable[..., Any]) -> None:
+    """Have torch.compile pass over a function. Imports what torch.optim's constructors import."""
+    from torch._dynamo.decorators import skip
+
+    skip(function)
 
 
 class Fused:
@@ -71,6 +93,8 @@ class Fused:
         self.max_norm = None if max_norm is None else bound("max_norm", max_norm)
         super().__init__(*args, **kwargs)
 
+        leave_untraced(Fused.step)
+
     def rule_of(self, group: dict[str, Any]) -> type[Rule]:
         """The rule of a param_group."""
         return self.rule
@@ -87,10 +111,11 @@ class Fused:
             del self.param_groups[-1]
             raise
 
-    @torch._disable_dynamo  # type: ignore[attr-defined]
     @functools.wraps(step)
     def step(self, *args: Any, **kwargs: Any) -> Any:
-        return (step_with_hooks if self.watched else step)(self, *args, **kwargs)
+        if tracer() is not None or self.watched:
+            return untraced_step(self, *args, **kwargs)
+        return step(self, *args, **kwargs)
 
     # torch wraps no step that is: it would take 10 us, also where there is nothing to call
     step.hooked = OURS  # pyright: ignore
@@ -119,13 +144,9 @@ class Fused:
         """The loss scale, and whether a gradient is not finite, as GradScaler leaves them here."""
         return getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
 
-    @property
-    def skips(self) -> bool:
+    def skips(self, found: torch.Tensor) -> bool:
         """Whether the host is to skip the step. Where all is on one GPU, that decides by itself."""
-        _, found = self.scaling
-        if found is None or only_gpu(all_params(self)) is not None:
-            return False
-        return bool(found.item())
+        return only_gpu(all_params(self)) is None and bool(found.item())
 
     @property
     def grad_norm(self) -> float:

@@ -3,6 +3,7 @@ be read in place, else tensor by tensor."""
 
 import ctypes
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,8 @@ class Watch:
             self.looks = np.zeros((len(tensors), self.reader.WORDS), np.int64)
             for tensor, words in zip(tensors, self.looks, strict=True):
                 self.reader.look(id(tensor), words)
+            self.addresses = np.empty(len(tensors), np.int64)
+            self.tables = self.types, self.looks, self.sizes, self.addresses
         addresses = self.follow(tensors)
         self.where = None if addresses is None else addresses.tobytes()
 
@@ -34,7 +37,8 @@ class Watch:
 
     def follow(self, tensors: tuple[Any, ...]) -> np.ndarray | None:
         """The addresses of these tensors, if there are as many, and each lies like the one before
-        it in shape, strides, dtype and device; else None."""
+        it in shape, strides, dtype and device; else None. What is returned, the next call may
+        write to."""
         if len(tensors) != len(self.layouts):
             return None
         if self.reader is None:
@@ -43,14 +47,22 @@ class Watch:
                 return np.array(list(map(address, tensors)), np.int64) if same else None
             except RuntimeError:  # a tensor without memory
                 return None
-        addresses = np.empty(len(tensors), np.int64)
-        given = self.types, self.looks, self.sizes, addresses
-        return addresses if self.reader.follow(id(tensors), *given) else None
+        return self.addresses if self.reader.follow(id(tensors), *self.tables) else None
+
+
+def places(tensors: Sequence[Any]) -> np.ndarray | None:
+    """The addresses of all words of memory that say how tensors lie and where, each after what says
+    that it can be read; None where that is not known."""
+    if reader() is None or not all(map(is_readable, tensors)):
+        return None
+    found = np.empty(len(tensors) * reader().MOST, np.int64)
+    count = reader().places(np.array(list(map(id, tensors)), np.int64), found)
+    return found[:count] if count >= 0 else None
 
 
 def is_readable(t: Any) -> bool:
     """Whether compiled code can look at it: a user's own entry in a state may be no tensor."""
-    return isinstance(t, torch.Tensor) and t.ndim <= 5
+    return isinstance(t, torch.Tensor) and t.layout is torch.strided and t.ndim <= 5
 
 
 def layout(t: Any) -> tuple[Any, ...]:
@@ -72,9 +84,9 @@ def reader() -> Any:
     try:
         text = f"IMPL, STORAGE, DATA, SIZES = {', '.join(map(str, places))}\n"
         module = import_source("tensors", print_into("tensors_numba", text))
-    except ImportError:  # no Numba
+        return module if reads_rightly(module) else None
+    except (ImportError, NotImplementedError):  # no Numba, or it is to compile nothing
         return None
-    return module if reads_rightly(module) else None
 
 
 def offsets() -> tuple[int, int, int, int] | None:

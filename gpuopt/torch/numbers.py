@@ -27,7 +27,7 @@ class Numbers:
         keys: Keys,
     ) -> None:
         self.counts = Counts([rule.carried for rule in rules])
-        self.counts.steps[:] = taken
+        self.counts.put(slice(None), taken)
         for name, values in self.counts.carried.items():
             for k, state in enumerate(states):
                 values[k] = state.get(keys.scalars[name], values[k])
@@ -35,6 +35,7 @@ class Numbers:
         self.at = slice(None) if len(at) == len(states) else np.array(at, np.intp)
         names = ["step"] * keys.counted + [keys.scalars[name] for name in self.counts.carried]
         self.counted = keys.counted
+        self.only_steps = keys.counted and not keys.scalars
         self.shown: list[np.ndarray] = []  # a tensor's memory for each of the sources
         self.wholes: list[torch.Tensor] = []
         wide = self.counts.steps.max(initial=0) >= EXACT
@@ -60,9 +61,13 @@ class Numbers:
 
     def publish(self) -> None:
         """Show the numbers."""
-        for k, (values, source) in enumerate(zip(self.shown, self.sources, strict=True)):
-            values[:] = source[self.at]
-            self.last[k] = values.tobytes()
+        together = self.counts.together
+        if together is not None and self.only_steps:
+            self.shown[0].fill(together)
+        else:
+            for values, source in zip(self.shown, self.sources, strict=True):
+                values[:] = source[self.at]
+        self.last = [values.tobytes() for values in self.shown]
 
     def publish_around(self) -> None:
         """Show the numbers, but where somebody wrote another, which the next binding takes."""

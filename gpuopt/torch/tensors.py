@@ -28,6 +28,11 @@ def local(t: torch.Tensor) -> torch.Tensor:
     return part.wait() if hasattr(part, "wait") else part
 
 
+def is_strided(value: Any) -> bool:
+    """Whether a value in a state is a tensor whose elements strides lead to."""
+    return isinstance(value, torch.Tensor) and value.layout is torch.strided
+
+
 def only_gpu(params: Iterable[torch.Tensor]) -> torch.device | None:
     """The GPU on which all parameters lie; None if they lie elsewhere as well."""
     devices = {p.device for p in params}

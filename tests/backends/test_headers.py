@@ -15,12 +15,13 @@ def table(rows):
 
 
 def look(*arrays):
-    """places, looks and tensors for a tuple of arrays, all of them followed."""
+    """What `follow` is told of a tuple of arrays, all of them followed: begins, flags, looks and
+    reaches; and tensors."""
     looks = [headers.expectation(a) for a in arrays]
     begins = np.cumsum([0, *map(len, looks)])
-    places = [(k, begins[k], 0, a.nbytes, a.dtype.alignment, 0) for k, a in enumerate(arrays)]
-    tensors = np.zeros((len(arrays), 3), np.int64)
-    return table(places), np.concatenate([np.array(x, np.int64) for x in looks]), tensors
+    reaches = [(k, 0, a.nbytes, a.dtype.alignment) for k, a in enumerate(arrays)]
+    words = np.concatenate([np.array(x, np.int64) for x in looks])
+    return (begins, 0, words, table(reaches)), np.zeros((len(arrays), 3), np.int64)
 
 
 NOTHING = np.empty((0, 2), np.int64)
@@ -32,9 +33,9 @@ def test_the_layout_of_objects_is_known_here():
 
 def test_addresses_are_followed():
     first = (np.zeros((2, 3), "f4"), np.zeros(5, "f8"), np.zeros((), "f4"))
-    places, looks, tensors = look(*first)
+    told, tensors = look(*first)
     for grads in (first, tuple(a.copy() for a in first), first):
-        assert headers.follow(id(grads), places, looks, NOTHING, tensors)
+        assert headers.follow(id(grads), *told, NOTHING, tensors)
         assert tensors[:, 1].tolist() == [a.ctypes.data for a in grads]
         assert np.all(tensors[:, [0, 2]] == 0)
 
@@ -65,10 +66,10 @@ class Sub(np.ndarray):
 )
 def test_anything_else_is_refused_and_nothing_written(other):
     good, other_one = np.zeros((2, 3), "f4"), np.zeros(4)
-    places, looks, tensors = look(other_one, good)
+    told, tensors = look(other_one, good)
     tensors[:] = 7
     grads = (np.zeros(4), other)
-    assert not headers.follow(id(grads), places, looks, NOTHING, tensors)
+    assert not headers.follow(id(grads), *told, NOTHING, tensors)
     assert np.all(tensors == 7)
 
 
@@ -76,12 +77,34 @@ def test_a_gradient_in_memory_that_is_written_is_refused():
     w = np.zeros(30)
     start = w.ctypes.data
     written = table([(start, start + 80), (start + 160, start + 200)])
-    places, looks, tensors = look(w[10:14])
+    told, tensors = look(w[10:14])
     for k in range(27):
         grads = (w[k : k + 4],)
         refused = k < 10 or 16 < k < 25
         tensors[:] = 0
-        assert headers.follow(id(grads), places, looks, written, tensors) != refused
+        assert headers.follow(id(grads), *told, written, tensors) != refused
     at_home = (w[:4],)
     tensors[0, 1] = w.ctypes.data
-    assert headers.follow(id(at_home), places, looks, written, tensors), "checked by the plan"
+    assert headers.follow(id(at_home), *told, written, tensors), "checked by the plan"
+
+
+def test_addresses_are_taken_where_they_fit():
+    """Those of the gradients that a launch has, which may be others than the optimizer's first."""
+    written = table([(1000, 1080), (1160, 1200)])
+    reaches = table([(2, 0, 32, 8), (0, -16, 8, 4), (1, 0, 0, 4)])  # the last one is empty
+    for moved, fits in (
+        ([36, 1000, 48], True),
+        ([1096, 1000, 1080], True),
+        ([1092, 1000, 1080], False),  # 16 bytes before it are touched as well
+        ([36, 1000, 1160], False),
+        ([36, 1000, 52], False),  # not aligned
+        ([36, 1003, 48], False),
+    ):
+        tensors = np.full((3, 3), 7, np.int64)
+        assert headers.relocate(table(moved), reaches, written, tensors) is fits
+        expected = [moved[2], moved[0], moved[1]] if fits else [7, 7, 7]
+        assert tensors[:, 1].tolist() == expected
+        assert np.all(tensors[:, [0, 2]] == 7)
+    tensors[:, 1] = [1000, 1160, 3]
+    there = table([1160, 3, 1000])
+    assert headers.relocate(there, reaches, written, tensors), "checked by the plan"

@@ -9,6 +9,7 @@ import pytest
 
 import gpuopt
 from gpuopt.backends import numba as backend
+from gpuopt.backends import threads
 
 STEP = """
 import os, sys
@@ -39,7 +40,7 @@ def openmp_settings(spins: str | None = None) -> str:
 
 
 def test_threads_sleep_soon_and_the_environment_is_as_it_was():
-    assert f"GOMP_SPINCOUNT = '{backend.SPINS}'" in openmp_settings()
+    assert f"GOMP_SPINCOUNT = '{threads.SPINS}'" in openmp_settings()
 
 
 def test_what_the_user_has_set_stands():
@@ -47,7 +48,7 @@ def test_what_the_user_has_set_stands():
 
 
 @pytest.mark.parametrize(
-    ("size", "alone"), [(2 * backend.LEAST - 1, True), (2 * backend.LEAST, False)]
+    ("size", "alone"), [(2 * threads.LEAST - 1, True), (2 * threads.LEAST, False)]
 )
 def test_small_models_ask_no_other_thread(size, alone, monkeypatch):
     monkeypatch.setattr(backend.config, "NUMBA_NUM_THREADS", 4)
@@ -64,14 +65,15 @@ def test_small_models_ask_no_other_thread(size, alone, monkeypatch):
 @pytest.mark.parametrize(
     ("size", "idle", "alone"),
     [
-        (backend.WAKING - 1, 1.0, True),
-        (backend.WAKING - 1, backend.AWAKE / 2, False),
-        (backend.WAKING, 1.0, False),
+        (threads.WAKING - 1, 1.0, True),
+        (threads.WAKING - 1, threads.AWAKE / 2, False),
+        (threads.WAKING, 1.0, False),
     ],
 )
 def test_threads_that_sleep_are_woken_for_much_only(size, idle, alone, norm, monkeypatch):
     monkeypatch.setattr(backend.config, "NUMBA_NUM_THREADS", 2)
-    monkeypatch.setattr(backend, "perf_counter", lambda: backend.NumbaLaunch.ended + idle)
+    monkeypatch.setattr(threads.THREADS, "awake", threads.AWAKE)
+    monkeypatch.setattr(threads, "perf_counter", lambda: threads.THREADS.worked + idle)
     shares = []
     shared = backend.NumbaLaunch.shared
 
@@ -84,6 +86,38 @@ def test_threads_that_sleep_are_woken_for_much_only(size, idle, alone, norm, mon
     gpuopt.SGD(p, lr=0.5).step(p * 2, max_norm=norm)
     assert shares == [alone] * (1 if norm is None else 2)
     np.testing.assert_array_equal(p, 0)
+
+
+@pytest.mark.parametrize(
+    ("pauses", "awake"),
+    [
+        ([150, 90, 120], threads.AWAKE),  # microseconds until they have done nothing
+        ([150, 22, 9], threads.LONG_AWAKE),
+    ],
+)
+def test_how_long_threads_are_awake_is_found_out_once(pauses, awake, monkeypatch):
+    clock, last = [7.0], [7.0]
+    late = iter(pauses)
+
+    def perf_counter():
+        clock[0] += 1e-9
+        return clock[0]
+
+    def nothing():
+        if clock[0] - last[0] >= threads.LONG_AWAKE:
+            clock[0] += next(late) * 1e-6
+        last[0] = clock[0]
+
+    monkeypatch.setattr(threads, "perf_counter", perf_counter)
+    monkeypatch.setattr(threads, "pause", lambda seconds: clock.__setitem__(0, clock[0] + seconds))
+    found = threads.Threads()
+    found.learn(nothing)
+    assert found.awake == awake
+    found.learn(nothing)  # asks no more: `late` has no more to tell
+    found.have_worked()
+    assert found.are_awake()
+    clock[0] += awake
+    assert not found.are_awake()
 
 
 COMPILED = """

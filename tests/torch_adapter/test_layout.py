@@ -1,5 +1,9 @@
 """Watching where tensors lie: compiled code and Python give the same answers."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -153,3 +157,24 @@ def test_a_reader_that_reads_wrongly_is_not_used():
 
     assert layout.reads_rightly(layout.reader())
     assert not layout.reads_rightly(Wrong)
+
+
+NOTHING_COMPILED = """
+import torch
+import gpuopt.torch
+p = torch.nn.Parameter(torch.ones(3))
+opt = gpuopt.torch.SGD([p], lr=0.25)
+for _ in range(3):
+    p.grad = torch.ones(3)
+    opt.step()
+print(p.tolist())
+"""
+
+
+def test_with_numba_that_is_to_compile_nothing():
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1"}
+    run = subprocess.run(
+        [sys.executable, "-c", NOTHING_COMPILED], capture_output=True, text=True, env=environment
+    )
+    assert run.stdout == "[0.25, 0.25, 0.25]\n", run.stderr
+    assert "NUMBA_DISABLE_JIT is set" in run.stderr

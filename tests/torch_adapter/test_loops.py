@@ -192,3 +192,43 @@ def test_a_compiled_model():
                 opt.step()
         pair.append(list(model.parameters()))
     close(*pair)
+
+
+def test_a_compiled_training_step():
+    """torch.compile meets `step` while it traces: it leaves that alone, without a word."""
+    pair, graphs = [], []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    for side in (ours, torch.optim):
+        torch.manual_seed(0)
+        model = torch.nn.Sequential(torch.nn.Linear(9, 33), torch.nn.Tanh(), torch.nn.Linear(33, 1))
+        opt = side.Adam(model.parameters(), lr=0.01)
+
+        def train_once(x, model=model, opt=opt):
+            opt.zero_grad()
+            model(x).square().mean().backward()
+            opt.step()
+
+        run = train_once if side is torch.optim else torch.compile(train_once, backend=backend)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            for k in range(4):
+                run(torch.full((16, 9), k + 1.0))
+        pair.append(list(model.parameters()))
+    close(*pair)
+    assert len(graphs) == 1  # of the model
+
+
+def test_a_compiled_step_is_left_as_it_is():
+    p = torch.nn.Parameter(torch.zeros(4))
+    opt = ours.SGD([p], lr=1.0)
+    p.grad = torch.ones(4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        step = torch.compile(opt.step, backend="eager")
+        step()
+        step()
+    assert torch.equal(p, torch.full((4,), -2.0))

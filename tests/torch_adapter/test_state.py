@@ -143,8 +143,9 @@ def test_torchs_numbers_are_tensors_of_their_own():
     p.grad = torch.ones(3)
     opt.step()
     counts = opt._binding.bounds[0].numbers.counts
-    for name, source in (("step", counts.steps), ("mu_product", counts.carried["mu_product"])):
-        theirs, before = opt.state[p][name], source[0]
-        assert theirs == before
-        source[0] += 1
-        assert theirs == before
+    theirs = {name: opt.state[p][name] for name in ("step", "mu_product")}
+    before = {name: value.item() for name, value in theirs.items()}
+    counts.put(0, 7)
+    counts.carried["mu_product"][0] += 1
+    assert before["step"] == 1
+    assert {name: value.item() for name, value in theirs.items()} == before
