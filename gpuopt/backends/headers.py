@@ -1,19 +1,18 @@
 """kernels/headers_numba.py, compiled: where gradients lie, asked of many at once."""
 
 import functools
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from gpuopt.backends.cache import import_source
+from gpuopt.lowering.python import kernel_text
 
 
 @functools.cache
 def headers() -> Any:
     """The module, compiled where the cache can be written. ImportError without Numba."""
-    text = resources.files("gpuopt.kernels").joinpath("headers_numba.py").read_text()
-    return import_source("headers", text)
+    return import_source("headers", kernel_text("headers_numba"))
 
 
 @functools.cache

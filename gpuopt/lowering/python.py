@@ -33,14 +33,15 @@ def module(program: Program, real: str, storage: tuple[str, ...], kernel: str) -
 def print_into(kernel: str, printed: str) -> str:
     """The text of kernels/<kernel>.py and of the files it imports from kernels/, with `printed`
     between its marks. The result imports nothing of gpuopt: a hash of it tells all of its code."""
-    before, rest = _read(kernel).split(BEGIN)
+    before, rest = kernel_text(kernel).split(BEGIN)
     _, after = rest.split(END)
     names = r"^from gpuopt\.kernels\.(\w+) import (?:\([^)]*\)|.*)\n"
     before = re.sub(names, _included, before, flags=re.M)
     return before + BEGIN + printed + END + after
 
 
-def _read(kernel: str) -> str:
+def kernel_text(kernel: str) -> str:
+    """The text of kernels/<kernel>.py."""
     return resources.files("gpuopt.kernels").joinpath(f"{kernel}.py").read_text()
 
 
@@ -50,7 +51,7 @@ def _included(line: re.Match[str]) -> str:
 
 
 def without_docstring(kernel: str) -> str:
-    return _read(kernel).split('"""\n', 1)[1]
+    return kernel_text(kernel).split('"""\n', 1)[1]
 
 
 def conversions(storage: Iterable[str]) -> list[str]:

@@ -92,7 +92,6 @@ class Fused:
     def __init__(self, *args: Any, max_norm: float | None = None, **kwargs: Any) -> None:
         self.max_norm = None if max_norm is None else bound("max_norm", max_norm)
         super().__init__(*args, **kwargs)
-
         leave_untraced(Fused.step)
 
     def rule_of(self, group: dict[str, Any]) -> type[Rule]:

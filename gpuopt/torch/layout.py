@@ -78,11 +78,11 @@ def address(t: Any) -> int:
 @functools.cache
 def reader() -> Any:
     """kernels/tensors_numba.py for this build of PyTorch; None where its objects are unknown."""
-    places = offsets()
-    if places is None:
+    at = offsets()
+    if at is None:
         return None
     try:
-        text = f"IMPL, STORAGE, DATA, SIZES = {', '.join(map(str, places))}\n"
+        text = f"IMPL, STORAGE, DATA, SIZES = {', '.join(map(str, at))}\n"
         module = import_source("tensors", print_into("tensors_numba", text))
         return module if reads_rightly(module) else None
     except (ImportError, NotImplementedError):  # no Numba, or it is to compile nothing

@@ -4,12 +4,12 @@ words of memory that they consist of, where this Python's and PyTorch's objects 
 import functools
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from importlib import resources
 from typing import Any
 
 import numpy as np
 
 from gpuopt.backends.cache import import_source
+from gpuopt.lowering.python import kernel_text
 from gpuopt.torch import layout
 
 LENGTH, ITEMS = 16, 24  # of a list, behind its reference count and its type
@@ -66,9 +66,8 @@ def values(module: Any, addresses: Sequence[int] | np.ndarray) -> np.ndarray:
 @functools.cache
 def reader() -> Any:
     """kernels/words_numba.py; None without Numba, and where this Python's objects are otherwise."""
-    text = resources.files("gpuopt.kernels").joinpath("words_numba.py").read_text()
     try:
-        module = import_source("words", text)
+        module = import_source("words", kernel_text("words_numba"))
         return module if reads_rightly(module) else None
     except (ImportError, NotImplementedError):  # no Numba, or it is to compile nothing
         return None
