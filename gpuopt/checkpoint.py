@@ -105,7 +105,7 @@ def load_state_dict(opt: "Optimizer", saved: Mapping[str, Any]) -> None:
             counts.carried[name][k] = value
     counts.put(slice(None), [step for step, _, _ in states])
     counts.taken = count
-    opt._stepper.norm = None
+    counts.norm = None
 
 
 def allocated(opt: "Optimizer", param: "Param", state: dict[str, Any]) -> dict[str, Any]:

@@ -1,14 +1,23 @@
 """How many steps were taken, by the optimizer and by each parameter, and what rules carry along."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 
+class Taken(NamedTuple):
+    """Counts after a step, worked out before it is taken."""
+
+    taken: int
+    together: int | None
+    steps: np.ndarray | None
+
+
 class Counts:
-    """Steps of the optimizer, and of each parameter: those in which it had a gradient. And for
-    every number that the rule carries, its value for each parameter, in float64.
+    """Steps of the optimizer, and of each parameter: those in which it had a gradient. For every
+    number that the rule carries, its value for each parameter, in float64. And the gradients' norm
+    in the last step.
 
     On a GPU that may skip steps, or replays them from a graph, these are the host's guess until
     `Plan.settle` has read what was really done.
@@ -21,6 +30,7 @@ class Counts:
         self.taken = 0
         self.together: int | None = 0  # steps of each parameter, while all have taken as many
         self._steps = np.zeros(len(first), np.int64)  # else these
+        self.norm: float | Callable[[], float] | None = None  # None: not measured
 
     @property
     def steps(self) -> np.ndarray:
@@ -47,10 +57,16 @@ class Counts:
         """The carried numbers of a parameter, as its last step left them."""
         return {name: float(values[param]) for name, values in self.carried.items()}
 
-    def advance(self, active: slice | np.ndarray) -> None:
-        self.taken += 1
-        if self.together is not None and isinstance(active, slice):  # all of them
-            self.together += 1
-        else:
-            self._written()[active] += 1
-            self.together = None
+    def after(self, active: slice | np.ndarray) -> Taken:
+        """The counts after a step of some parameters (a slice: of all)."""
+        if self.together is not None and isinstance(active, slice):
+            return Taken(self.taken + 1, self.together + 1, None)
+        steps = self._written().copy()
+        steps[active] += 1
+        return Taken(self.taken + 1, None, steps)
+
+    def take(self, after: Taken) -> None:
+        """Go on to these counts. May be repeated: it sets them, and adds nothing."""
+        if after.steps is not None:
+            self._steps = after.steps
+        self.taken, self.together = after.taken, after.together

@@ -61,15 +61,20 @@ class LossScaler:
         where = f"on GPU {sorted(self.devices)}" if self.devices else f"{self._scale!r}"
         return f"LossScaler(scale {where})"
 
-    def update(self, found: bool) -> None:
-        """Take note of a step on the CPU, and whether it found a NaN or an infinity."""
-        self._streak = 0 if found else self._streak + 1
+    def after(self, found: bool) -> tuple[float, int]:
+        """The scale and the streak after a step on the CPU that found a NaN or an infinity, or
+        none."""
         if found:
             lower = self._scale * self.backoff_factor
-            self._scale = lower if lower >= SMALLEST else self._scale
-        elif self._streak >= self.growth_interval:
-            grown = self._scale * self.growth_factor
-            self._scale, self._streak = (grown if grown <= LARGEST else self._scale), 0
+            return (lower if lower >= SMALLEST else self._scale), 0
+        if self._streak + 1 < self.growth_interval:
+            return self._scale, self._streak + 1
+        grown = self._scale * self.growth_factor
+        return (grown if grown <= LARGEST else self._scale), 0
+
+    def take(self, after: tuple[float, int]) -> None:
+        """Go on with what `after` gave; may be repeated."""
+        self._scale, self._streak = after
 
     @property
     def devices(self) -> set[int]:

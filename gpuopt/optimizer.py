@@ -9,7 +9,7 @@ from gpuopt.averaging import averaged_params, averages
 from gpuopt.checks import decay_rate
 from gpuopt.groups import Group, Schedule, collect, learning_rate
 from gpuopt.options import PLAIN, Parts
-from gpuopt.parameters import make_params
+from gpuopt.parameters import make_params, own_views
 from gpuopt.rules.base import Rule, check_rule
 from gpuopt.stepping import Stepper
 
@@ -52,6 +52,7 @@ class Optimizer:
         parts = Parts(average=self._average)
         self._params = make_params(self._backend, self._structure.keys, members, parts)
         self._stepper = Stepper(self._backend, self._params, self._average)
+        self._watch = self._backend.watch([(p.label, p.given) for p in self._params])
         for group in {id(g): g for g in [self._common, *self.param_groups]}.values():
             group.before_change = self._stepper.rule_changes
             group.after_change = self._stepper.push
@@ -91,13 +92,15 @@ class Optimizer:
         captured. Whatever raises, raises before anything has changed; but for a rule that only the
         numpy backend can run, when its own code raises in the middle of a step.
         """
-        options = PLAIN
         asked = (max_norm, max_value, loss_scale, skip_nonfinite, zero_grads)
-        if not all(map(operator.is_, asked, NOTHING)):
-            options = self._stepper.options_for(asked)
-        if self._swapped:
-            raise RuntimeError("a step inside `with opt.averages()` would change the averages")
-        self._stepper.step(self._structure.flatten(grads), options)
+        with self._stepper.exclusive():
+            options = PLAIN
+            if not all(map(operator.is_, asked, NOTHING)):
+                options = self._stepper.options_for(asked)
+            if self._swapped:
+                raise RuntimeError("a step inside `with opt.averages()` would change the averages")
+            self._watch.check(None)
+            self._stepper.take(self._structure.flatten(grads), options)
 
     @property
     def grad_norm(self) -> float:
@@ -152,8 +155,10 @@ class Optimizer:
 
     @property
     def state(self) -> dict[str, dict[str, Any]]:
-        """Each parameter's state buffers by name: the arrays themselves, empty at first."""
-        return {p.key: dict(p.state) for p in self._params}
+        """Each parameter's state buffers by name, empty at first: views of them, which may be
+        written to between steps."""
+        own = self._backend.own
+        return {p.key: {name: own(a) for name, a in p.state.items()} for p in self._params}
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that a later run needs to go on bit for bit, as copies on the same device.
@@ -191,7 +196,21 @@ class Optimizer:
                 "inside `with opt.averages()` the parameters are not the optimizer's own; copy or "
                 "pickle it outside"
             )
-        return self.__dict__
+        return {**self.__dict__, "_watch": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lie_at([p.given for p in self._params])
+
+    def _lie_at(self, arrays: list[Any]) -> None:
+        """Step these arrays, one per parameter, from now on; raises if that cannot be."""
+        views = own_views(self._backend, self._structure.keys, arrays)
+        watch = self._backend.watch(
+            [(p.label, x) for p, x in zip(self._params, arrays, strict=True)]
+        )
+        for param, array, (view, memory) in zip(self._params, arrays, views, strict=True):
+            param.given, param.view, param.memory = array, view, memory
+        self._watch = watch
 
     def __repr__(self) -> str:
         what = [repr(self.rule), f"lr={self.lr!r}", f"{len(self._params)} parameters", self.backend]

@@ -24,15 +24,10 @@ class Parts:
 
     def around(self, rule: Rule) -> Rule:
         """The rule with these parts around it; itself if there are none."""
-        return rule if self == BARE else whole(self, rule)
+        return rule if self == BARE else WholeStep(rule, **vars(self))
 
 
 BARE = Parts()
-
-
-@functools.lru_cache(maxsize=256)
-def whole(parts: Parts, rule: Rule) -> WholeStep:
-    return WholeStep(rule, **vars(parts))
 
 
 @dataclass(frozen=True)

@@ -5,23 +5,31 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gpuopt.backends.base import Backend
-from gpuopt.backends.memory import first_overlap, overlaps_itself
+from gpuopt.backends.memory import Memory
+from gpuopt.backends.overlaps import first_overlap, overlaps_itself
 from gpuopt.groups import Group, Member
 from gpuopt.options import Parts
 
 
 @dataclass
 class Param:
-    """One parameter: its key in checkpoints, its array as the backend sees it, its state.
+    """One parameter: its key in checkpoints, its array as the user gave it and as the backend sees
+    it, its state.
 
+    view: the optimizer's own, so that nobody else can assign to its shape or strides.
+    memory: where that lies.
     parts: what every step has around the rule, whatever else it is asked for: the average.
+    grad: where its gradient lay when a plan was last made; None before the first.
     """
 
     key: str
+    given: Any
     view: Any
+    memory: Memory
     group: Group
     parts: Parts
     state: dict[str, Any] = field(default_factory=dict)
+    grad: Memory | None = None
 
     @property
     def label(self) -> str:
@@ -32,6 +40,11 @@ class Param:
     def buffers(self) -> tuple[str, ...]:
         """Names of the state buffers that the parameter has, or will have."""
         return self.parts.around(self.group.rule).state
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies and pickles hold the array as it was given, and nothing about addresses: whoever
+        holds the same array in the same copy shares it with the optimizer again."""
+        return {**self.__dict__, "view": None, "memory": None, "grad": None}
 
 
 def labelled(key: str) -> str:
@@ -45,14 +58,28 @@ def make_params(
     """The parameters, checked: raises for one that cannot be updated in place."""
     if len(set(keys)) != len(keys):
         raise ValueError(f"two parameters have the same name, as text: {sorted(keys)}")
-    params = [
-        Param(key, array, group, parts) for key, (array, group) in zip(keys, members, strict=True)
+    for _, group in members:
+        _ = parts.around(
+            group.rule
+        ).state  # raises for a rule that has a buffer of the average's name
+    arrays = [array for array, _ in members]
+    views = own_views(backend, keys, arrays)
+    return [
+        Param(key, array, view, memory, group, parts)
+        for key, (array, group), (view, memory) in zip(keys, members, views, strict=True)
     ]
-    for param in params:
-        _ = param.buffers  # raises for a rule that has a buffer of the average's name
-        param.view = backend.view(param.view, param.label, written=True)
-    check_memory([(p.label, backend.memory(p.view)) for p in params])
-    return params
+
+
+def own_views(
+    backend: Backend, keys: Sequence[str], arrays: Sequence[Any]
+) -> list[tuple[Any, Memory]]:
+    """Views of parameters, and where they lie. Raises for one that cannot be updated in place."""
+    labels = list(map(labelled, keys))
+    pairs = zip(arrays, labels, strict=True)
+    views = [backend.own(backend.view(array, label, written=True)) for array, label in pairs]
+    memories = list(map(backend.memory, views))
+    check_memory(list(zip(labels, memories, strict=True)))
+    return list(zip(views, memories, strict=True))
 
 
 def check_memory(memories: list[tuple[str, Any]]) -> None:

@@ -1,5 +1,6 @@
 """A plan: what a step does, worked out once and used as long as the gradients lie as they did."""
 
+import functools
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
@@ -8,8 +9,9 @@ import numpy as np
 
 from gpuopt.backends.base import Backend
 from gpuopt.backends.host import HostLaunch
-from gpuopt.counts import Counts
+from gpuopt.counts import Counts, Taken
 from gpuopt.options import BARE, Options, Parts, clip_coefficient
+from gpuopt.rules.base import Rule
 from gpuopt.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -17,59 +19,63 @@ if TYPE_CHECKING:
 
 
 class Plan:
-    """The launches of a step."""
+    """The launches of a step.
+
+    On the CPU it may have parameters without a gradient in this step: their tensors are left out.
+    """
 
     def __init__(
         self,
         backend: Backend,
         sweeps: list[Sweep],
-        active: list[int],
         count: int,
         fresh: list[tuple["Param", dict]],
         parts: Parts,
     ) -> None:
         self.backend, self.sweeps, self.parts, self.bare = backend, sweeps, parts, parts == BARE
         self.fresh = fresh  # state made for this plan, handed to its parameters at the first run
-        everyone = len(active) == count
-        self.active = slice(None) if everyone else np.array(active, np.intp)
-        self.idle = sorted(set(range(count)) - set(active))
+        self.count = count
+        self.idle = sorted(set(range(count)).difference(*(sweep.at.tolist() for sweep in sweeps)))
+        self.rows_hold = False  # whether the rows of all sweeps suit the step counts
         self.control = backend.control([sweep.launch for sweep in sweeps])
-        self.norm: float | Callable[[], float] | None = None  # of the last step
+        self.find_active()
+
+    def find_active(self) -> None:
+        """Which parameters have a gradient in this step: positions, or a slice for all."""
+        active = np.concatenate([np.empty(0, np.intp), *(s.active_at for s in self.sweeps)])
+        self.active = slice(None) if len(active) == self.count else active
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
         """Take this step's gradients; False if they need a new plan."""
         for k in self.idle:
             if grads[k] is not None:
                 return False
-        for sweep in self.sweeps:  # noqa: SIM110  no generator: this is asked at every step
+        for sweep in self.sweeps:
             if not sweep.launch.follow(grads):
                 return False
+            self.rows_hold &= not sweep.launch.changed
         return True
 
     def relocate(self, addresses: np.ndarray) -> bool:
-        """Take gradients that lie as the plan's do, but at these addresses, one per parameter (any
-        number for one without a gradient); False if they need a new plan."""
+        """Take gradients of the same parameters as in the last step, which lie as they did, but at
+        these addresses, one per parameter (any number for one without a gradient); False if they
+        need a new plan."""
         for sweep in self.sweeps:  # noqa: SIM110
             if not sweep.launch.relocate(addresses):
                 return False
         return True
 
-    def run(self, grads: tuple[Any, ...], counts: Counts, options: Options) -> None:
-        """Run a step, and count it. Scalars are all worked out before the first launch: a schedule
-        that raises changes nothing."""
+    def prepare(
+        self, grads: tuple[Any, ...], counts: Counts, options: Options
+    ) -> Callable[[], None]:
+        """Work out all that a step needs, and return what takes the step and counts it. What raises
+        (a schedule, say) raises here, when nothing has changed; on a GPU also at the beginning of
+        what is returned."""
         if self.control is not None and self.control.needed(options):
-            self.control.run([sweep.inputs(counts) for sweep in self.sweeps], options)
-            self.norm = self.control.grad_norm if options.measures else None
-            if self.control.captured:
-                self.control.keep(grads)
-        elif not self.run_on_host(grads, counts, options):
-            return
-        while self.fresh:
-            param, param.state = self.fresh.pop()
-        counts.advance(self.active)
-
-    def run_on_host(self, grads: tuple[Any, ...], counts: Counts, options: Options) -> bool:
-        """Decide, and launch the sweeps; False for a step that is skipped."""
+            inputs = [sweep.inputs(counts) for sweep in self.sweeps]
+            return functools.partial(self.run_on_device, inputs, grads, counts, options)
+        if not self.rows_hold:
+            self.find_rows(counts)
         scale = options.scaler.scale if options.scaler else options.scale or 1.0
         norm, found = self.measure(scale) if options.measures else (None, False)
         skipped = found and options.skip_nonfinite
@@ -80,19 +86,62 @@ class Plan:
                 whole = {"factor": factor, "limit": options.max_value}
             for sweep in self.sweeps:
                 sweep.fill(counts, **whole)
+                sweep.launch.begin()
+        after = None if skipped else counts.after(self.active)
+        scaled = options.scaler.after(found) if options.scaler and self.sweeps else None
+        return functools.partial(self.run_on_host, grads, counts, options, after, scaled, norm)
+
+    def find_rows(self, counts: Counts) -> None:
+        """Leave out tensors without a gradient, and share out the others among rows by their step
+        counts. On a GPU a plan is for the same tensors and counts as long as it is used."""
+        if self.backend.masks:
+            for sweep in self.sweeps:
+                sweep.activate(counts)
+            self.find_active()
+        self.rows_hold = True
+
+    def run_on_host(
+        self,
+        grads: tuple[Any, ...],
+        counts: Counts,
+        options: Options,
+        after: Taken | None,
+        scaled: Any,
+        norm: float | None,
+    ) -> None:
+        """Launch the sweeps and count them; `after` is None for a step that is skipped. Called
+        again, it goes on where it was stopped."""
+        if after is not None:
             for sweep in self.sweeps:
                 sweep.launch.run(sweep.table)
                 sweep.carry(counts)
+            self.count_step(counts, after)
         elif options.zero_grads:
             for grad in grads:
                 if grad is not None:
                     self.backend.assign(self.backend.view(grad, "the gradient"), 0)
         for sweep in self.sweeps:
             sweep.launch.held = []
-        if options.scaler and self.sweeps:
-            options.scaler.update(found)
-        self.norm = norm
-        return not skipped
+        if options.scaler and scaled:
+            options.scaler.take(scaled)
+        counts.norm = norm
+
+    def run_on_device(
+        self, inputs: list[Any], grads: tuple[Any, ...], counts: Counts, options: Options
+    ) -> None:
+        """A step that a GPU decides and counts."""
+        assert self.control is not None
+        self.control.run(inputs, options)
+        if self.control.captured:
+            self.control.keep(grads)
+        self.count_step(counts, counts.after(self.active))
+        counts.norm = self.control.grad_norm if options.measures else None
+
+    def count_step(self, counts: Counts, after: Taken) -> None:
+        for param, state in self.fresh:
+            param.state = state
+        self.fresh = []
+        counts.take(after)
 
     def measure(self, scale: float) -> tuple[float, bool]:
         """The norm of all unscaled gradients, and whether one of them is not finite.
@@ -110,15 +159,41 @@ class Plan:
             total = math.inf
         return math.sqrt(total) / scale, any(strange)
 
-    def fits(self, counts: Counts) -> bool:
-        """Whether parameters that share a row of scalars have still taken as many steps. Others
-        may have been taken without this plan, by some of them."""
+    def suits(self, grads: tuple[Any, ...], counts: Counts) -> bool:
+        """Whether it can be used again, after steps that were taken without it."""
+        if self.backend.masks:
+            self.rows_hold = False
+        elif not self.counts_match(counts):
+            return False
+        return self.has_formulas() and self.follow(grads)
+
+    def counts_match(self, counts: Counts) -> bool:
+        """Whether parameters that share a row of scalars have still taken as many steps."""
         for sweep in self.sweeps:
-            leaders = np.array([row.param for row in sweep.rows], np.intp)[sweep.launch.work.rows]
-            at = sweep.launch.work.at
+            leaders = np.array([row.param for row in sweep.rows], np.intp)[sweep.row_of]
             for values in (counts.steps, *counts.carried.values()):
-                if not np.array_equal(values[at], values[leaders], equal_nan=True):
+                if not np.array_equal(values[sweep.at], values[leaders], equal_nan=True):
                     return False
+        return True
+
+    def has_formulas(self) -> bool:
+        """Whether all groups' rules still have the formulas that the sweeps were made of."""
+        for sweep in self.sweeps:
+            for group in sweep.distinct_groups:
+                if group.rule is not sweep.traced[id(group)]:
+                    if not self.has_formula(sweep, group.rule):
+                        return False
+                    sweep.traced[id(group)] = group.rule
+        return True
+
+    def has_formula(self, sweep: Sweep, rule: Rule) -> bool:
+        return self.backend.key(self.parts.around(rule)) == sweep.launch.work.key
+
+    def takes(self, old: Rule, new: Rule) -> bool:
+        """Whether sweeps of parameters with the rule `old` would do for another one."""
+        for sweep in self.sweeps:
+            if any(group.rule is old for group in sweep.groups):
+                return self.has_formula(sweep, new)
         return True
 
     def rest(self) -> None:
@@ -138,7 +213,7 @@ class Plan:
         times = self.control.times()
         counts.taken += int(times[0][0, 0]) - counts.steps_of(self.sweeps[0].rows[0].param)
         for sweep, t in zip(self.sweeps, times, strict=True):
-            counts.put(sweep.launch.work.at, t[sweep.launch.work.rows, 0])
+            counts.put(sweep.at, t[sweep.row_of, 0])
             for values, found in zip(sweep.carried.values(), t.T[1:], strict=True):
                 values[:] = found
             sweep.carry(counts)

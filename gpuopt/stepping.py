@@ -1,13 +1,15 @@
 """Stepping: the plan in use, and the counts that belong to it."""
 
 import operator
-from collections.abc import Callable, Hashable
+import threading
+from collections.abc import Hashable
 from typing import Any
 
 import numpy as np
 
 from gpuopt.backends.base import Backend
 from gpuopt.counts import Counts
+from gpuopt.interrupts import finish, signals_wait
 from gpuopt.options import PLAIN, Options, Parts, step_options
 from gpuopt.parameters import Param
 from gpuopt.plan import Plan
@@ -15,7 +17,7 @@ from gpuopt.planning import make_plan
 from gpuopt.rules.base import Rule
 
 ASIDE = 8  # plans that are kept beside the one in use
-LASTING = (type(None), int, float)  # what stays as it was checked; a LossScaler can move to a GPU
+IMMUTABLE = (type(None), int, float)  # unlike a LossScaler, which can move to a GPU
 
 
 class Stepper:
@@ -25,33 +27,57 @@ class Stepper:
         self.backend, self.params, self.average = backend, params, average
         self.counts = Counts([p.group.rule.carried for p in params])
         self.plan: Plan | None = None
-        self.aside: dict[Hashable, Plan] = {}  # by parts and by which parameters have gradients
+        self.aside: dict[Hashable, Plan] = {}  # by their parts and, on a GPU, idle parameters
         self.options, self.parts = PLAIN, PLAIN.parts(average, backend.on_gpu)
         self.asked: tuple[Any, ...] | None = None
         self.last = PLAIN
-        self.norm: float | Callable[[], float] | None = None  # of the last step
+        self.lock = threading.Lock()
+
+    def exclusive(self) -> threading.Lock:
+        """The lock under which an optimizer is changed. RuntimeError if somebody holds it."""
+        if self.lock.locked():
+            raise RuntimeError(
+                "another thread is stepping this optimizer (or loading, rebinding or averaging), "
+                "or a schedule or signal handler does so inside a step; let one finish before the "
+                "next, or give each thread an optimizer of its own"
+            )
+        return self.lock  # another thread may still be faster: then this one waits for it
 
     def options_for(self, asked: tuple[Any, ...]) -> Options:
         """The options that a step was asked for: those of the last such step, if they are the same
         objects and cannot have changed."""
         if self.asked is None or not all(map(operator.is_, asked, self.asked)):
             self.last = step_options(self.backend, *asked)
-            self.asked = asked if all(isinstance(x, LASTING) for x in asked) else None
+            self.asked = asked if all(isinstance(x, IMMUTABLE) for x in asked) else None
         return self.last
 
     def step(
         self, grads: tuple[Any, ...], options: Options, addresses: np.ndarray | None = None
     ) -> None:
         """One step; `grads` has an array or None for each parameter. `addresses`: where they are,
-        from a caller who knows that they lie otherwise as in the step before."""
+        from a caller who knows that they lie otherwise as in the step before.
+
+        It is taken and counted, or nothing has changed. RuntimeError while another thread is
+        stepping."""
+        with self.exclusive():
+            self.take(grads, options, addresses)
+
+    def take(
+        self, grads: tuple[Any, ...], options: Options, addresses: np.ndarray | None = None
+    ) -> None:
+        """A `step`, for who holds the lock."""
         if options is not self.options:
             self.options, self.parts = options, options.parts(self.average, self.backend.on_gpu)
         plan, parts = self.plan, self.parts
         same = plan is not None and (plan.parts is parts or plan.parts == parts)
         if plan is None or not same or not follows(plan, grads, addresses):
             self.plan = plan = self.other_plan(grads, parts)
-        plan.run(grads, self.counts, options)
-        self.norm = plan.norm
+        change = plan.prepare(grads, self.counts, options)
+        if self.backend.on_gpu:
+            with signals_wait():
+                change()
+        else:
+            finish(change)
 
     def settled_counts(self) -> Counts:
         """How many steps were taken. Waits for a GPU that alone knows."""
@@ -64,17 +90,21 @@ class Stepper:
         last = self.plan
         self.put_aside()
         if last is not None and not last.fresh:
-            self.aside[last.parts, tuple(last.idle)] = last
+            self.aside[self.key_of(last.parts, last.idle)] = last
             last.rest()
-        key = parts, tuple(k for k, g in enumerate(grads) if g is None)
-        plan = self.aside.pop(key, None)
-        if plan is None or not (plan.fits(self.counts) and plan.follow(grads)):
+        idle = [k for k, g in enumerate(grads) if g is None]
+        plan = self.aside.pop(self.key_of(parts, idle), None)
+        if plan is None or not plan.suits(grads, self.counts):
             plan = make_plan(self.backend, self.params, self.counts, grads, parts)
         if any(state for _, state in plan.fresh):  # memory that the others do not know of
             self.aside.clear()
         if len(self.aside) > ASIDE:
             del self.aside[next(iter(self.aside))]
         return plan
+
+    def key_of(self, parts: Parts, idle: list[int]) -> Hashable:
+        """What a plan is kept by: on the CPU one plan serves whichever parameters are idle."""
+        return parts if self.backend.masks else (parts, tuple(idle))
 
     def drop_plan(self) -> None:
         """The next step makes another plan. RuntimeError if a graph holds addresses of this one."""
@@ -110,7 +140,7 @@ class Stepper:
                 "hyper-parameters cannot be changed while a step is being captured; "
                 "change them before or after the capture"
             )
-        if self.backend.key(old) != self.backend.key(new):
+        if new is not old and self.plan is not None and not self.plan.takes(old, new):
             self.drop_plan()
 
     def push(self) -> None:
@@ -120,18 +150,23 @@ class Stepper:
 
     def grad_norm(self) -> float:
         """The norm that the last step found. Waits for a GPU."""
-        if self.norm is None:
+        norm = self.counts.norm
+        if norm is None:
             raise RuntimeError(
                 "the last step, if there was one, measured no norm; pass it max_norm (infinity "
                 "clips nothing)"
             )
-        return self.norm() if callable(self.norm) else self.norm
+        return norm() if callable(norm) else norm
 
     def __getstate__(self) -> dict[str, Any]:
         """Copies and pickles make a plan of their own: a plan holds addresses."""
-        self.settled_counts()
-        norm = self.norm() if callable(self.norm) else self.norm
-        return {**self.__dict__, "plan": None, "aside": {}, "norm": norm}
+        counts = self.settled_counts()
+        if callable(counts.norm):
+            counts.norm = counts.norm()
+        return {**self.__dict__, "plan": None, "aside": {}, "lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, lock=threading.Lock())
 
 
 def follows(plan: Plan, grads: tuple[Any, ...], addresses: np.ndarray | None) -> bool:

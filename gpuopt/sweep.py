@@ -1,6 +1,7 @@
 """A sweep of a plan: one launch, and the scalars that it is given at every step."""
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -21,18 +22,61 @@ class Row(NamedTuple):
     param: int
 
 
-class Sweep(NamedTuple):
-    """One launch, and its table of scalars: a row of `rows` by a scalar of `names`."""
+def shared_rows(
+    groups: Sequence[Group], at: np.ndarray, counts: Counts
+) -> tuple[list[Row], np.ndarray]:
+    """Rows for the parameters `at`, of these groups, and the row of each. Parameters of a group
+    share one if they have taken as many steps and carry the same numbers."""
+    numbers = {id(group): float(k) for k, group in enumerate(groups)}
+    columns = [[numbers[id(group)] for group in groups], counts.steps[at]]
+    keys = np.column_stack([*columns, *(values[at] for values in counts.carried.values())])
+    _, firsts, rows = np.unique(keys, axis=0, return_index=True, return_inverse=True)
+    order = np.argsort(firsts)  # rows in the order of the parameters
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    named = [Row(groups[k], int(at[k])) for k in firsts[order].tolist()]
+    return named, place[rows.reshape(-1)]
 
-    launch: Launch
-    rows: list[Row]
-    names: list[str]
-    table: np.ndarray
-    parts: Parts
-    carried: dict[str, np.ndarray]  # for every row, what the rule carries after the step
-    wholes: dict[int, tuple[Rule, Rule]]  # for every row, its group's rule and that with the parts
-    form: struct.Struct  # of a row of the table
-    memory: memoryview  # the table's
+
+class Sweep:
+    """One launch over the parameters `at`, and its table of scalars: a row of `rows` by a scalar of
+    `names`."""
+
+    def __init__(
+        self,
+        launch: Launch,
+        groups: Sequence[Group],
+        rows: list[Row],
+        row_of: np.ndarray,
+        names: list[str],
+        parts: Parts,
+    ) -> None:
+        self.launch, self.groups, self.names, self.parts = launch, groups, names, parts
+        self.distinct_groups = list({id(group): group for group in groups}.values())
+        # for every group, a rule that has the formula of the launch
+        self.traced = {id(group): group.rule for group in self.distinct_groups}
+        self.form = struct.Struct(f"={len(names)}{launch.real.char}")  # of a row of the table
+        self.at = self.active_at = np.array(launch.work.at, np.intp)
+        self.take_rows(rows, row_of)
+
+    def take_rows(self, rows: list[Row], row_of: np.ndarray) -> None:
+        """Use these rows; `row_of`: the row of each active parameter."""
+        self.rows, self.row_of = rows, row_of
+        self.table = np.empty((len(rows), len(self.names)), self.launch.real)
+        self.memory = self.table.data
+        # for every row, what the rule carries after the step
+        self.carried = {name: np.empty(len(rows)) for name in self.launch.work.rule.carried}
+        # for every row, its group's rule, and that with the parts
+        self.wholes: dict[int, tuple[Rule, Rule]] = {}
+
+    def activate(self, counts: Counts) -> None:
+        """Leave out tensors without a gradient in this step, and find the rows of the others."""
+        active = self.launch.active
+        self.active_at = self.at[active]
+        groups = [group for group, yes in zip(self.groups, active.tolist(), strict=True) if yes]
+        rows, row_of = shared_rows(groups, self.active_at, counts)
+        self.take_rows(rows, row_of)
+        self.launch.activate(row_of)
 
     def fill(self, counts: Counts, **whole: float) -> None:
         """Work out the scalars of the next step; `whole` is what a WholeStep's depend on."""
@@ -72,4 +116,4 @@ class Sweep(NamedTuple):
     def carry(self, counts: Counts) -> None:
         """Hand what the rule carries from the rows to their parameters."""
         for name, values in self.carried.items():
-            counts.carried[name][self.launch.work.at] = values[self.launch.work.rows]
+            counts.carried[name][self.active_at] = values[self.row_of]

@@ -73,8 +73,10 @@ def norm_chunks(first, last, tensors, chunks, layouts, sums):
     for c in range(last - 1, first - 1, -1):  # so that the sweep finds the first ones in the cache
         row = tensors[chunks[c, 0]]
         start, count, layout = chunks[c, 1], chunks[c, 2], row[len(row) - 1]
-        at = pointer(row[GRADIENT], storage)
         sums[c] = 0.0
+        if row[len(row) - 2] < 0:  # no gradient in this step
+            continue
+        at = pointer(row[GRADIENT], storage)
         if layout < 0:
             add_run(at, start, 1, count, sums[c])
             continue

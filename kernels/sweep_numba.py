@@ -10,6 +10,9 @@ other rule in its place and compiles the result.
     layouts   int64 (any,)                  for a tensor that is not dense: number of axes, their
                                             lengths, then each array's strides in elements
     table     real (rows, scalars)          a step's scalars
+    done      int64 (1,)                    set to 1 when every chunk has been swept
+
+A tensor whose row is negative has no gradient in this step, and is left out.
 """
 
 import numpy as np
@@ -105,6 +108,8 @@ def sweep_chunks(first, last, tensors, chunks, layouts, table):
         start, count = chunks[c, 1], chunks[c, 2]
         a = pointers(row)
         arrays = len(a)
+        if row[arrays] < 0:
+            continue
         s = scalars(table[row[arrays]])
         at = row[arrays + 1]
         if at < 0:
@@ -115,13 +120,16 @@ def sweep_chunks(first, last, tensors, chunks, layouts, table):
 
 
 @njit(parallel=True, fastmath={"contract"}, error_model="numpy", nogil=True, cache=True)
-def sweep(tensors, chunks, bounds, layouts, table):
+def sweep(tensors, chunks, bounds, layouts, table, done):
     """One optimizer step over every chunk; a single share wakes no other thread.
 
-    bounds[0] is 0, but for a literal Numba would compile sweep_chunks a second time."""
+    `done` is set in here, where no signal handler of Python's can come between the sweep and the
+    note that it was done. bounds[0] is 0, but for a literal Numba would compile sweep_chunks a
+    second time."""
     shares = bounds.shape[0] - 1
     if shares == 1:
         sweep_chunks(bounds[0], bounds[1], tensors, chunks, layouts, table)
     else:
         for share in prange(shares):
             sweep_chunks(bounds[share], bounds[share + 1], tensors, chunks, layouts, table)
+    done[0] = 1

@@ -53,7 +53,15 @@ def test_patterns_that_come_again_need_no_new_plan(made):
     grads = arrays(1)
     for pattern in [(0, 1, 2, 3), (1, 3)] * 6:
         opt.step([g if n in pattern else None for n, g in enumerate(grads)])
-    assert made == [(0, 1, 2, 3), (1, 3), (0, 1, 2, 3)]  # the third: step counts have parted
+    assert made == [(0, 1, 2, 3)]  # tensors without a gradient are left out
+
+
+def test_a_parameter_whose_first_gradient_comes_late_needs_one_new_plan(made):
+    opt = gpuopt.Adam(arrays(0), backend="numpy")
+    grads = arrays(1)
+    for pattern in [(1, 3), (1,), (0, 1), (3,), (0, 1, 3), (0, 3)] * 3:
+        opt.step([g if n in pattern else None for n, g in enumerate(grads)])
+    assert made == [(1, 3), (0, 1)]
 
 
 def test_options_that_come_again_need_no_new_plan(made):
@@ -64,10 +72,14 @@ def test_options_that_come_again_need_no_new_plan(made):
 
 
 def test_no_more_plans_are_kept_than_a_few():
-    params = [np.zeros(3, np.float32) for _ in range(12)]
-    opt = gpuopt.SGD(params, lr=0.1, backend="numpy")
-    for k in range(12):
-        opt.step([np.ones(3, np.float32) if n == k else None for n in range(12)])
+    opt = gpuopt.SGD(np.zeros(3, np.float32), lr=0.1, backend="numpy", average=0.9)
+    g = np.ones(3, np.float32)
+    for norm in (None, 1.0):
+        for value in (None, 1.0):
+            for zero in (False, True):
+                for scale in (None, 2.0):
+                    options = {"max_norm": norm, "max_value": value, "loss_scale": scale}
+                    opt.step(g, zero_grads=zero, **options)
     assert len(opt._stepper.aside) == stepping.ASIDE
 
 

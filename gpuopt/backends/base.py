@@ -1,7 +1,7 @@
 """The protocol of a backend: views of arrays, state, and a launch for one signature."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 
 from gpuopt.backends.control import Control
-from gpuopt.backends.memory import Intervals, Memory
+from gpuopt.backends.memory import Memory
+from gpuopt.backends.overlaps import Intervals
+from gpuopt.backends.watch import Watch
+from gpuopt.lowering.program import Program
 from gpuopt.rules.base import Rule
 
 # By name: NumPy's bfloat16 belongs to ml_dtypes, which need not be there.
@@ -35,11 +38,20 @@ class Work:
     """The tensors of one dtype signature, and what a launch must know of them."""
 
     rule: Rule
-    tensors: Sequence[list[Any]]  # for each tensor [p, g, *state], as views of the backend
+    key: tuple[Any, ...]  # what `Backend.key` says of the rule
+    # for each tensor [p, g, *state], as views of the backend; g is None where there is no gradient
+    # in the step for which this is made
+    tensors: Sequence[list[Any]]
+    memories: Sequence[list[Memory]]  # where these lie; a gradient that is None: where it has lain
     rows: Sequence[int]  # for each tensor, its row in the table of scalars
     at: Sequence[int]  # for each tensor, its position among the gradients given to `follow`
     written: Intervals  # every byte that the optimizer's step may write
     alone: bool = False  # whether the step has no other gradient
+
+    @property
+    def program(self) -> Program:
+        """The rule's formula, traced for this work."""
+        return self.key[0]
 
     @property
     def zeroes(self) -> bool:
@@ -56,7 +68,9 @@ class Work:
 class Launch(ABC):
     """One signature's tensors, ready to be swept; a step is `follow` and then `run`.
 
-    `real` is the dtype of element arithmetic and of the table of scalars.
+    `real` is the dtype of element arithmetic and of the table of scalars. `active` says which
+    tensors have a gradient in this step (all of them, unless the backend `masks`), `changed`
+    whether these are others than in the step before.
     """
 
     def __init__(self, backend: "Backend", work: Work) -> None:
@@ -65,7 +79,9 @@ class Launch(ABC):
         self.held = [
             arrays[1] for arrays in work.tensors
         ]  # views of gradients, until they are read
-        self.grads = [backend.memory(view) for view in self.held]
+        self.grads = [memories[1] for memories in work.memories]
+        self.active = np.array([view is not None for view in self.held])
+        self.changed = False
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
         """Take this step's gradients (one per parameter of the optimizer, None allowed).
@@ -75,9 +91,12 @@ class Launch(ABC):
         an error that names the parameter.
         """
         moved = []
+        active = np.array([grads[position] is not None for position in self.work.at])
+        if not self.backend.masks and not active.all():
+            return False
         for k, position in enumerate(self.work.at):
-            if grads[position] is None:
-                return False
+            if not active[k]:
+                continue
             try:
                 view = self.backend.view(
                     grads[position], f"gradient {position}", written=self.work.zeroes
@@ -91,6 +110,8 @@ class Launch(ABC):
                     return False
             moved.append((k, view, memory))
         self.held = [view for _, view, _ in moved]
+        self.changed = not np.array_equal(active, self.active)
+        self.active[:] = active
         for k, view, memory in moved:
             self.grads[k] = memory
             self.move(k, view, memory)
@@ -110,9 +131,19 @@ class Launch(ABC):
     def move(self, k: int, view: Any, memory: Memory) -> None:
         """Read tensor k's gradient from `view` from now on."""
 
+    def activate(self, rows: np.ndarray) -> None:
+        """Use these rows of the table, one for each active tensor, and leave out the others; of a
+        backend that `masks`."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def begin(self) -> None:
+        """Nothing of the coming step has been done yet."""
+
     @abstractmethod
     def run(self, table: np.ndarray) -> None:
-        """Sweep once. `table` is (rows, scalars) of `real`: what is the same for all elements."""
+        """Sweep once, or finish the sweep that an exception has stopped since `begin`. `table` is
+        (rows, scalars) of `real`: what is the same for all elements."""
 
 
 class Backend(ABC):
@@ -120,6 +151,7 @@ class Backend(ABC):
 
     name: str
     on_gpu = False
+    masks = False  # whether its launches can leave out tensors that have no gradient in a step
     by_address = True  # whether its launches read gradients by address, and can `relocate`
     takes_streams = False  # whether it can launch on a stream of another library
 
@@ -130,6 +162,15 @@ class Backend(ABC):
         Raises TypeError or ValueError, naming `what`, for an array that cannot be swept here, and
         for a read-only one that is to be `written`.
         """
+
+    def watch(self, arrays: Sequence[tuple[str, Any]]) -> Watch:
+        """What tells whether the user has changed where these arrays, of these labels, lie. GPU
+        arrays cannot change under an `own` view of them."""
+        return Watch(())
+
+    def own(self, view: Any) -> Any:
+        """A view of the same memory, whose shape and strides nobody else can assign to."""
+        return view
 
     @abstractmethod
     def memory(self, view: Any) -> Memory:
@@ -152,8 +193,9 @@ class Backend(ABC):
         """A view's elements as a NumPy array."""
 
     @abstractmethod
-    def key(self, rule: Rule) -> Hashable:
-        """What two rules must have in common to share a launch: their traced formula."""
+    def key(self, rule: Rule) -> tuple[Any, ...]:
+        """What two rules must have in common to share a launch: first their formula, as a Program.
+        It is traced at every call: what a formula reads may have changed."""
 
     @abstractmethod
     def launch(self, work: Work) -> Launch:

@@ -119,11 +119,12 @@ class DeviceBackend(Backend):
         what comes on it later."""
         return nullcontext()
 
-    def key(self, rule: Rule) -> Any:
+    def key(self, rule: Rule) -> tuple[Any, ...]:
+        program = trace(rule)
         try:
-            return trace(rule), trace_scalars(rule)
-        except LoweringError:
-            return trace(rule), rule
+            return program, trace_scalars(rule)
+        except LoweringError:  # nobody knows what it reads: it shares a launch with itself alone
+            return program, rule, id(rule)
 
     def scalar(self, value: Any, what: str) -> Any:
         is_array = hasattr(value, "__dlpack__") or hasattr(value, "__cuda_array_interface__")

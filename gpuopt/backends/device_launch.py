@@ -13,7 +13,6 @@ from gpuopt.backends.headers import headers
 from gpuopt.backends.memory import Memory
 from gpuopt.backends.tables import chunks_of, forbidden, reaches, tables
 from gpuopt.kernels.launch import chunk_length, grid
-from gpuopt.lowering.trace import trace
 from gpuopt.rules.whole import WholeStep
 
 
@@ -58,17 +57,16 @@ class DeviceLaunch(Launch):
     def __init__(self, backend: DeviceBackend, work: Work) -> None:
         super().__init__(backend, work)
         self.backend = backend
-        memories = [[backend.memory(a) for a in arrays] for arrays in work.tensors]
-        device = memories[0][0].device
+        device = work.memories[0][0].device
         assert device is not None
         self.device = device
-        self.tensors, layouts, sizes = tables(memories, work.rows)
+        self.tensors, layouts, sizes = tables(work.memories, work.rows)
         count = backend.multiprocessors(device)
         chunks = chunks_of(sizes, chunk_length(int(sizes.sum()), count))
         self.count = np.int64(len(chunks))
         self.rows = max(work.rows) + 1
-        self.program = trace(work.rule)
-        self.storage = tuple(m.as_real.dtype.name for m in memories[0])
+        self.program = work.program
+        self.storage = tuple(m.as_real.dtype.name for m in work.memories[0])
         with backend.on(device):
             self.kernel = backend.sweep_kernel(self.program, self.real.name, self.storage)
             self.grid = self.grid_of(self.kernel, len(chunks))
@@ -113,6 +111,9 @@ class DeviceLaunch(Launch):
         if not self.compared:
             self.compared = np.array_equal(self.sent, self.tensors[:, 1])
         return not self.compared
+
+    def begin(self) -> None:
+        """No signal handler runs in a step on a GPU, so none stops it half-way."""
 
     def run(self, table: np.ndarray) -> None:
         if not self.count:

@@ -2,6 +2,7 @@
 
 import sys
 from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from gpuopt.backends.base import DTYPES, Backend, Launch
 from gpuopt.backends.bfloat16 import bfloat16, is_torch_bfloat16, torch_bits
 from gpuopt.backends.memory import Memory
+from gpuopt.backends.watch import Watch
 
 NUMPY = tuple(map(int, np.__version__.split(".")[:2]))
 NO_COPY: dict[str, Any] = {"copy": False} if NUMPY >= (2, 1) else {}  # older ones never copy
@@ -24,9 +26,13 @@ def as_numpy(array: Any, what: str) -> np.ndarray:
     if isinstance(array, np.ndarray):
         return np.asarray(array)
     if hasattr(array, "__dlpack__"):
+        torch = sys.modules.get("torch")
+        is_tensor = torch is not None and isinstance(array, torch.Tensor)
+        if is_tensor and array.device.type == "cpu" and array.numel() and not array.data_ptr():
+            # NumPy would make memory of its own for it
+            raise ValueError(f"{what}, {describe(array)}, has no memory: its storage was freed")
         try:
-            torch = sys.modules.get("torch")
-            if torch is not None and isinstance(array, torch.Tensor):
+            if is_tensor:
                 array = array.detach()  # as bare memory, also where it asks for gradients
                 if is_torch_bfloat16(array):
                     return torch_bits(array).numpy().view(bfloat16())
@@ -40,6 +46,11 @@ def as_numpy(array: Any, what: str) -> np.ndarray:
         f"{what} must be an array (NumPy, CuPy, a torch tensor, or anything with DLPack), "
         f"got {describe(array)}"
     )
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array begins: a third of the time that `array.ctypes.data` takes."""
+    return array.__array_interface__["data"][0]
 
 
 def describe(array: Any) -> str:
@@ -68,8 +79,18 @@ class HostLaunch(Launch):
 class HostBackend(Backend):
     """Views and state in the CPU's memory."""
 
+    masks = True
+
+    def watch(self, arrays: Sequence[tuple[str, Any]]) -> Watch:
+        return Watch(arrays)
+
+    def own(self, view: np.ndarray) -> np.ndarray:
+        return view.view()
+
     def view(self, array: Any, what: str, written: bool = False) -> np.ndarray:
         view = as_numpy(array, what)
+        if view.size and not address(view):
+            raise ValueError(f"{what} has shape {view.shape} and no memory: its address is 0")
         if view.dtype.name not in DTYPES or not view.dtype.isnative:
             raise TypeError(
                 f"{what} has dtype {view.dtype.name}{'' if view.dtype.isnative else ' (swapped)'}; "
@@ -86,7 +107,7 @@ class HostBackend(Backend):
         return view
 
     def memory(self, view: np.ndarray) -> Memory:
-        return Memory(view.ctypes.data, view.shape, view.strides, view.dtype)
+        return Memory(address(view), view.shape, view.strides, view.dtype)
 
     def zeros_like(self, view: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return np.zeros_like(view, dtype=dtype, order="K", subok=False)

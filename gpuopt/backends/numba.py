@@ -6,7 +6,7 @@ hash of its text, so an edited formula is another file.
 """
 
 import functools
-from collections.abc import Hashable
+from collections.abc import Sequence
 from contextlib import nullcontext
 from typing import Any
 
@@ -20,6 +20,7 @@ from gpuopt.backends.host import HostBackend, HostLaunch
 from gpuopt.backends.memory import Memory
 from gpuopt.backends.tables import chunks_of, forbidden, reaches, shares, tables
 from gpuopt.backends.threads import LEAST, ONE_AT_A_TIME, THREADS, WAKING, start_threads
+from gpuopt.backends.watch import Watch
 from gpuopt.lowering import python as printer
 from gpuopt.lowering.program import Program
 from gpuopt.lowering.trace import trace
@@ -27,6 +28,7 @@ from gpuopt.rules.base import Rule
 
 NORM_CHUNK = 65_536  # elements whose sum of squares is one number
 WRITEABLE = 0x400  # among the flags of a NumPy array
+NO_ROW = -1  # of a tensor that has no gradient in this step
 UNIT = 64  # elements: shares are whole multiples of it
 
 
@@ -39,44 +41,76 @@ class NumbaBackend(HostBackend):
         if config.DISABLE_JIT:  # pyright: ignore
             raise BackendError("Numba compiles nothing here: NUMBA_DISABLE_JIT is set")
 
-    def key(self, rule: Rule) -> Hashable:
-        return trace(rule)
+    def watch(self, arrays: Sequence[tuple[str, Any]]) -> Watch:
+        return CompiledWatch(arrays) if headers_are_readable() else Watch(arrays)
+
+    def key(self, rule: Rule) -> tuple[Any, ...]:
+        return (trace(rule),)
 
     def launch(self, work: Work) -> Launch:
         return NumbaLaunch(self, work)
 
 
 @functools.cache
+def compiled(name: str, text: str) -> Any:
+    """The module of a printed text."""
+    return import_source(name, text)
+
+
 def sweep_of(program: Program, real: str, storage: tuple[str, ...]) -> Any:
     """The compiled sweep of a formula."""
-    text = printer.module(program, real, storage, "sweep_numba")
-    return import_source(program.rule, text).sweep
+    return compiled(program.rule, printer.module(program, real, storage, "sweep_numba")).sweep
 
 
 @functools.cache
 def norm_of(storage: str) -> Any:
     """The compiled sum of squares of gradients of a type."""
-    return import_source("norm", printer.norm(storage)).norm
+    return compiled("norm", printer.norm(storage)).norm
 
 
-def unread(*args: Any) -> bool:
+def unread(*args: Any) -> int:
     """Reads no headers, where their layout is not known."""
-    return False
+    return 0
+
+
+class CompiledWatch(Watch):
+    """The same, in compiled code: it reads the headers of NumPy's arrays in place."""
+
+    def __init__(self, arrays: Sequence[tuple[str, Any]]) -> None:
+        super().__init__(arrays)
+        self.objects = np.array([id(array) for _, array in arrays], np.int64)
+        self.read = headers().unchanged
+        self.note()
+
+    def note(self) -> None:
+        """Take the arrays as they are now."""
+        known = [array for _, array in self.arrays if isinstance(array, np.ndarray)]
+        words = [pair for array in known for pair in headers().header_words(array)]
+        self.words = np.array(words, np.int64).reshape(-1, 2)
+        self.slow = len(known) < len(self.arrays)
+
+    def check(self, now: tuple[Any, ...] | None) -> None:
+        items, objects = ((), self.objects[:0]) if now is None else (now, self.objects)
+        if self.slow or not self.read(id(items), objects, self.words):
+            super().check(now)
+            self.note()  # what differs is none of what matters
 
 
 class NumbaLaunch(HostLaunch):
     def __init__(self, backend: NumbaBackend, work: Work) -> None:
         super().__init__(backend, work)
-        memories = [[backend.memory(a) for a in arrays] for arrays in work.tensors]
-        self.tensors, self.layouts, sizes = tables(memories, work.rows)
+        self.tensors, self.layouts, sizes = tables(work.memories, work.rows)
+        self.row_column = self.tensors[:, -2]
+        self.row_column[~self.active] = NO_ROW
         safe = start_threads()
         threads = min(backend.threads, int(sizes.sum()) // LEAST)
         self.chunks, self.bounds = shares(sizes, max(threads, 1), UNIT)
         self.either = self.bounds, self.bounds[[0, -1]]
         self.wakes = threads <= 1 or int(sizes.sum()) >= WAKING
-        storage = tuple(m.as_real.dtype.name for m in memories[0])
-        self.sweep = sweep_of(trace(work.rule), self.real.name, storage)
-        self.expect([arrays[1] for arrays in work.tensors])
+        storage = tuple(m.as_real.dtype.name for m in work.memories[0])
+        self.sweep = sweep_of(work.program, self.real.name, storage)
+        self.swept = np.zeros(1, np.int64)  # 1: the sweep of this step was done
+        self.expect()
         self.turn = nullcontext() if safe or threads <= 1 else ONE_AT_A_TIME
         self.storage, self.threads = storage[1], max(threads, 1)
         self.compile()
@@ -84,26 +118,33 @@ class NumbaLaunch(HostLaunch):
     def compile(self) -> None:
         """Compile all that a step calls, before a step changes anything."""
         empty, none = np.zeros(len(self.bounds), np.int64), np.empty((0, 1), self.real)
-        self.sweep(self.tensors, self.chunks, empty[:2], self.layouts, none)
+        self.sweep(self.tensors, self.chunks, empty[:2], self.layouts, none, self.swept)
         if not self.wakes:
-            tables = self.tensors, self.chunks, empty, self.layouts, none
+            tables = self.tensors, self.chunks, empty, self.layouts, none, self.swept
             with self.turn:
                 THREADS.learn(lambda: self.sweep(*tables))
         self.read = headers().follow if headers_are_readable() else unread
         reach, *rest = self.places
-        self.read(id(()), *self.looks, reach[:0], *rest)
+        self.read(id(()), id(None), self.active, *self.looks, reach[:0], *rest)
 
-    def expect(self, grads: list[np.ndarray]) -> None:
+    def expect(self) -> None:
         """Write down for `headers.follow` what the gradients look like and where they reach."""
-        looks = [headers().expectation(g) for g in grads]
-        self.dtypes = [g.dtype for g in grads]  # kept alive: they are told apart by address
+        looks = [headers().expectation(g.shape, g.strides, g.dtype) for g in self.grads]
         begins = np.cumsum([0, *map(len, looks)], dtype=np.int64)
         words = np.array([word for look in looks for word in look], np.int64)
         self.looks = begins, WRITEABLE * self.work.zeroes, words
         self.places = reaches(self.grads, self.work.at), forbidden(self.work), self.tensors
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
-        return self.read(id(grads), *self.looks, *self.places) or super().follow(grads)
+        found = self.read(id(grads), id(None), self.active, *self.looks, *self.places)
+        if not found:
+            return super().follow(grads)
+        self.changed = found == 2
+        return True
+
+    def activate(self, rows: np.ndarray) -> None:
+        self.row_column[:] = NO_ROW
+        self.row_column[self.active] = rows
 
     @functools.cached_property
     def norm(self) -> tuple[Any, ...]:
@@ -134,7 +175,12 @@ class NumbaLaunch(HostLaunch):
     def move(self, k: int, view: np.ndarray, memory: Memory) -> None:
         self.tensors[k, 1] = memory.address
 
+    def begin(self) -> None:
+        self.swept[0] = 0
+
     def run(self, table: np.ndarray) -> None:
-        with self.turn:
-            self.sweep(self.tensors, self.chunks, self.shared(self.either), self.layouts, table)
+        if not self.swept[0]:
+            with self.turn:
+                bounds = self.shared(self.either)
+                self.sweep(self.tensors, self.chunks, bounds, self.layouts, table, self.swept)
         THREADS.have_worked()

@@ -5,7 +5,7 @@ It is the reference for every other backend, runs any formula, and needs nothing
 to float32 and back.
 """
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,11 +25,11 @@ class NumpyBackend(HostBackend):
     name = "numpy"
     by_address = False
 
-    def key(self, rule: Rule) -> Hashable:
+    def key(self, rule: Rule) -> tuple[Any, ...]:
         try:
-            return trace(rule)
-        except LoweringError:
-            return rule
+            return (trace(rule),)
+        except LoweringError:  # nobody knows what it reads: it shares a launch with itself alone
+            return (rule, id(rule))
 
     def launch(self, work: Work) -> Launch:
         return NumpyLaunch(self, work)
@@ -39,8 +39,12 @@ class NumpyLaunch(HostLaunch):
     def __init__(self, backend: NumpyBackend, work: Work) -> None:
         super().__init__(backend, work)
         self.rule = work.rule
-        self.tensors: list[list[Any]] = [[as_real(a) for a in arrays] for arrays in work.tensors]
+        self.tensors: list[list[Any]] = [
+            [None if a is None else as_real(a) for a in arrays] for arrays in work.tensors
+        ]
         self.names = tuple(work.rule.scalars(1e-3, 1, **work.rule.carried))
+        self.rows = list(work.rows)
+        self.block: tuple[Any, ...] | None = None  # of this step: the last one worked out
         self.try_formula()
 
     def try_formula(self) -> None:
@@ -60,38 +64,64 @@ class NumpyLaunch(HostLaunch):
         for arrays in self.tensors:
             arrays[1] = None
 
+    def activate(self, rows: np.ndarray) -> None:
+        given = iter(rows.tolist())
+        self.rows = [next(given) if yes else None for yes in self.active.tolist()]
+
     def square_sums(self) -> np.ndarray:
-        return np.array(
-            [sum_of_squares(block) for arrays in self.tensors for block in blocks_of(arrays[1])]
-        ).reshape(-1, 2)
+        pairs = zip(self.tensors, self.rows, strict=True)
+        grads = [arrays[1] for arrays, row in pairs if row is not None]
+        sums = [sum_of_squares(block) for grad in grads for block in blocks_of(grad)]
+        return np.array(sums).reshape(-1, 2)
+
+    def begin(self) -> None:
+        self.todo = [k for k, row in enumerate(self.rows) if row is not None][::-1]
+        self.sweeping: tuple[int, Any] | None = None
 
     def run(self, table: np.ndarray) -> None:
-        for arrays, row in zip(self.tensors, self.work.rows, strict=True):
-            s = SimpleNamespace(**dict(zip(self.names, table[row], strict=True)))
-            self.sweep(arrays, s)
-            arrays[1] = None  # gradients are not kept alive until the next step
+        while self.todo:
+            k = self.todo[-1]
+            if self.sweeping is None or self.sweeping[0] != k:
+                self.block, self.sweeping = None, (k, self.blocks(k))
+            s = SimpleNamespace(**dict(zip(self.names, table[self.rows[k]], strict=True)))
+            self.sweep(self.sweeping[1], s)
+            self.tensors[k][1] = None  # gradients are not kept alive until the next step
+            self.todo.pop()
+        self.sweeping = self.block = None
 
-    def sweep(self, arrays: list[np.ndarray], s: SimpleNamespace) -> None:
+    def blocks(self, k: int) -> Any:
+        """An iterator over the blocks of all arrays of tensor k."""
         arguments = ("p", "g", *self.rule.state)
         access = [["readwrite" if a in self.rule.outputs else "readonly"] for a in arguments]
-        blocks = np.nditer(
-            arrays,
-            flags=["external_loop", "buffered", "zerosize_ok", "delay_bufalloc"],
+        return np.nditer(
+            self.tensors[k],
+            flags=["external_loop", "buffered", "zerosize_ok"],
             op_flags=access,  # type: ignore[arg-type]
-            op_dtypes=[self.real] * len(arrays),
+            op_dtypes=[self.real] * len(arguments),
             casting="same_kind",
             order="K",
             buffersize=BLOCK,
         )
-        with blocks, np.errstate(all="ignore"):
-            blocks.reset()
-            for block in blocks:
-                new = returned(self.rule, self.rule.update(*map(read_only, block), s))
-                # A formula may return an argument, such as the old p, in another one's place.
-                new = [x if getattr(x, "base", None) is None else x.copy() for x in new]
+
+    def sweep(self, blocks: Any, s: SimpleNamespace) -> None:
+        """Update the blocks that are left. What a block's new values are is worked out once: where
+        an exception stops the stores, they are repeated."""
+        arguments = ("p", "g", *self.rule.state)
+        with np.errstate(all="ignore"):
+            while not blocks.finished:
+                block, at = blocks.value, blocks.iterindex
+                if self.block is None or self.block[0] != at:
+                    new = returned(self.rule, self.rule.update(*map(read_only, block), s))
+                    # a formula may return an argument, such as the old p, in another one's place
+                    self.block = at, [x.copy() if is_view(x) else x for x in new]
                 targets = dict(zip(arguments, block, strict=True))
-                for name, values in zip(self.rule.outputs, new, strict=True):
+                for name, values in zip(self.rule.outputs, self.block[1], strict=True):
                     targets[name][...] = values
+                blocks.iternext()
+
+
+def is_view(x: Any) -> bool:
+    return getattr(x, "base", None) is not None
 
 
 def blocks_of(array: np.ndarray) -> Iterator[np.ndarray]:

@@ -38,7 +38,7 @@ def tables(tensors: Sequence[Sequence[Memory]], rows: Sequence[int]) -> Tables:
 
 def reaches(grads: Sequence[Memory], at: Sequence[int]) -> np.ndarray:
     """int64 (tensors, 4), for `headers.relocate`: the position of each gradient, the first byte and
-    one past the last that it touches, counted from its address, and what that is a multiple of."""
+    one past the last that it touches (relative to its address), and its alignment in bytes."""
     spans = [(m.bounds[0] - m.address, m.bounds[1] - m.address) for m in grads]
     rows = [(k, *span, m.dtype.alignment) for k, span, m in zip(at, spans, grads, strict=True)]
     return np.array(rows, np.int64).reshape(-1, 4)

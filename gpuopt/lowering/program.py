@@ -1,5 +1,6 @@
 """A traced formula: statements over named values, the same for every printer."""
 
+import functools
 import keyword
 import re
 from dataclasses import dataclass
@@ -38,15 +39,28 @@ class Statement:
         return self.op in TRUTH
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Program:
-    """A traced formula. Two rules with equal programs share one kernel."""
+    """A traced formula. Two rules with equal programs share one kernel.
+
+    Programs are compared by their text, which tells 0.0 from -0.0.
+    """
 
     rule: str
     arrays: tuple[str, ...]  # "p", "g" and the state, as the formula takes them
     scalars: tuple[str, ...]
     statements: tuple[Statement, ...]
     results: tuple[tuple[str, str | float], ...]  # array name -> the value stored there
+
+    @functools.cached_property
+    def text(self) -> str:
+        return repr(self)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Program) and self.text == other.text
+
+    def __hash__(self) -> int:
+        return hash(self.text)
 
     @property
     def writes(self) -> tuple[bool, ...]:

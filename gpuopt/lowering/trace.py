@@ -1,8 +1,5 @@
 """Tracing: run a rule's formula once with symbols and record what it does, as statements."""
 
-import functools
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
 from typing import Any
 
 from gpuopt.lowering.program import LoweringError, Program, check_names
@@ -10,24 +7,12 @@ from gpuopt.lowering.symbols import Recorder, Scalars, Value
 from gpuopt.rules.base import Rule
 
 
-@dataclass(frozen=True)
-class _Formula:
-    """What a program is made from: the function, and all fields that it may look at."""
-
-    update: Callable[..., Any]
-    fields: tuple[Any, ...]
-    rule: Rule = field(compare=False)
-
-
 def trace(rule: Rule) -> Program:
-    """The program of `rule.update`. Raises LoweringError for what no kernel can do."""
-    values = tuple(getattr(rule, f.name) for f in fields(rule))
-    return _trace(_Formula(type(rule).update, values, rule))
+    """The program of `rule.update`. Raises LoweringError for what no kernel can do.
 
-
-@functools.lru_cache(maxsize=256)
-def _trace(formula: _Formula) -> Program:
-    rule = formula.rule
+    Nothing is remembered: what a formula reads (methods, class attributes, globals) may change at
+    any time, and nobody is told.
+    """
     name = type(rule).__name__
     arrays = ("p", "g", *rule.state)
     scalars = tuple(rule.scalars(1e-3, 1, **rule.carried))

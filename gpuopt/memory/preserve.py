@@ -160,7 +160,7 @@ def optimizer_state(opt: Optimizer) -> Callable[[], None]:
     opt._stepper.drop_plan()  # raises where a captured graph needs it
     host = opt._backend.to_host
     values = [np.array(host(p.view), copy=True) for p in opt._params]
-    norm = opt._stepper.norm
+    norm = opt._stepper.counts.norm
     norm = norm() if callable(norm) else norm
     rates = [(group, group.rule, group._lr) for group in (opt._common, *opt.param_groups)]
     saved = opt.state_dict()
@@ -173,6 +173,6 @@ def optimizer_state(opt: Optimizer) -> Callable[[], None]:
         opt.load_state_dict(saved)
         for param, value in zip(opt._params, values, strict=True):
             opt._backend.assign(param.view, value)
-        opt._stepper.norm = norm
+        opt._stepper.counts.norm = norm
 
     return restore

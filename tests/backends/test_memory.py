@@ -1,16 +1,8 @@
-"""Addresses and strides: common layouts, overlaps, ranges of bytes."""
+"""Addresses and strides: common layouts, ranges of bytes."""
 
 import numpy as np
-import pytest
 
-from gpuopt.backends.memory import (
-    Intervals,
-    Memory,
-    common_layout,
-    first_overlap,
-    overlaps_itself,
-    share_memory,
-)
+from gpuopt.backends.memory import Memory, common_layout
 
 
 def memory(a):
@@ -77,48 +69,3 @@ def test_sizes_past_32_bits():
     assert huge.size == 3 * (2**31 + 1)
     assert huge.bounds == (0, 12 * (2**31 + 1))
     assert common_layout([huge, huge]).shape == (3 * (2**31 + 1),)
-
-
-def test_arrays_that_overlap_themselves():
-    a = np.zeros((4, 5))
-    strided = np.lib.stride_tricks.as_strided
-    for view in (np.broadcast_to(a, (3, 4, 5)), np.broadcast_to(a[:, :1], (4, 5))):
-        assert overlaps_itself(memory(view))
-    assert overlaps_itself(memory(strided(a, (4, 4), (8, 8))))
-    for view in (a, a.T, a[::-1, ::2], a[:, :0], a[None], strided(a, (1, 5), (0, 8))):
-        assert not overlaps_itself(memory(view))
-
-
-@pytest.mark.parametrize("interleaved", [False, True])
-def test_overlaps_between_arrays(interleaved):
-    a = np.zeros(40)
-    x, y = (a[::2], a[1::2]) if interleaved else (a[:20], a[20:])
-    assert not share_memory(memory(x), memory(y))
-    assert first_overlap([("x", memory(x)), ("y", memory(y))]) is None
-    z = a[18:22]
-    assert set(first_overlap([("x", memory(x)), ("y", memory(y)), ("z", memory(z))])) & {"z"}
-    assert first_overlap([], [("x", memory(x)), ("z", memory(z))]) is None
-    assert first_overlap([("x", memory(x))], [("z", memory(z)), ("y", memory(y))]) is not None
-    assert first_overlap([("x", memory(x)), ("e", memory(a[5:5]))]) is None
-    elsewhere = memory(x)._replace(device=1)
-    assert first_overlap([("x", memory(x)), ("gpu", elsewhere)]) is None
-
-
-def test_a_long_array_overlaps_one_far_behind_others():
-    a = np.zeros(100)
-    parts = [("long", a[:90]), ("one", a[5:6]), ("two", a[80:81]), ("out", a[95:])]
-    found = first_overlap([("long", memory(a[:90]))], [(k, memory(v)) for k, v in parts[1:]])
-    assert found is not None
-    assert "long" in found
-
-
-def test_intervals():
-    a = np.zeros(100, "u1")
-    ranges = Intervals(memory(x) for x in (a[50:60], a[10:20], a[20:30], a[70:70], a[55:58]))
-    inside = [bool(ranges.touch(memory(a[k : k + 1]))) for k in range(100)]
-    assert inside == [10 <= k < 30 or 50 <= k < 60 for k in range(100)]
-    assert ranges.touch(memory(a[0:100]))
-    assert ranges.touch(memory(a[30:51]))
-    assert not ranges.touch(memory(a[30:50]))
-    assert not ranges.touch(memory(a[15:15]))
-    assert not Intervals([]).touch(memory(a))

@@ -24,9 +24,9 @@ numba = optional("numba")
 def fresh_cache(tmp_path, monkeypatch):
     """Everything is compiled anew: what comes from the cache cannot be inspected."""
     monkeypatch.setenv("GPUOPT_CACHE_DIR", str(tmp_path))
-    backend_module.sweep_of.cache_clear()
+    backend_module.compiled.cache_clear()
     yield
-    backend_module.sweep_of.cache_clear()
+    backend_module.compiled.cache_clear()
 
 
 def sweep_for(rule, dtype):
