@@ -55,7 +55,7 @@ def description(opt: "Optimizer") -> dict[str, Any]:
         "version": VERSION,
         "rule": type(opt.rule).__name__,
         "step_count": opt.step_count,
-        "lr": "schedule" if callable(opt.lr) else opt.lr,
+        "lr": "schedule" if callable(opt._common.lr) else opt._common.lr,
         "average": opt.average,
         "groups": [hyperparameters(group) for group in opt.param_groups],
     }

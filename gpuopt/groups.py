@@ -1,14 +1,17 @@
 """Parameter groups: a learning rate and a rule for some of the parameters."""
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+import difflib
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from typing import Any, cast
 
 from gpuopt.checks import non_negative
+from gpuopt.given import params_of
 from gpuopt.rules.base import Rule
-from gpuopt.structure import Grouped, OneGroup, Structure, structure_of
+from gpuopt.structure import SHOWN, Grouped, Structure, in_group
 
 Schedule = Callable[[int], float]
+RATES = ("learning_rate", "learn_rate", "eta", "alpha", "step_size", "LR")  # opt.lr elsewhere
 
 
 def learning_rate(value: Any) -> float | Schedule:
@@ -89,6 +92,14 @@ class Group(MutableMapping[str, Any]):
             self.rule, self._lr = before
             raise
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name not in ("rule", "_lr", "_common", "before_change", "after_change"):
+            raise AttributeError(
+                f"a group has no attribute {name!r} to assign; its hyper-parameters are entries: "
+                f"group[{name!r}] = ..., of {', '.join(self)}"
+            )
+        super().__setattr__(name, value)
+
     def __delitem__(self, name: str) -> None:
         raise TypeError(f"a hyper-parameter cannot be deleted: {name!r}")
 
@@ -125,32 +136,79 @@ def unknown_field(rule: Rule, name: str) -> KeyError:
     return KeyError(f"{name!r} is no hyper-parameter; {type(rule).__name__} has {known}")
 
 
+def common_rate(groups: Sequence[Group]) -> float | Schedule:
+    """The learning rate of all groups. ValueError, naming groups and rates, where they differ."""
+    first = groups[0].lr
+    if all(group.lr is first or group.lr == first for group in groups):
+        return first
+    raise ValueError(
+        f"the groups have different learning rates: {rates(groups)}; read "
+        "opt.param_groups[k]['lr'], or assign opt.lr, which sets all groups"
+    )
+
+
+def rates(groups: Sequence[Group]) -> str:
+    """The learning rate of all groups in words; where they differ, that of each."""
+    first = groups[0].lr
+    if all(group.lr is first or group.lr == first for group in groups):
+        return repr(first)
+    each = [f"{group.lr!r} in group {k}" for k, group in enumerate(groups[:SHOWN])]
+    return ", ".join(each) + (", ..." if len(groups) > SHOWN else "")
+
+
+def set_common_rate(common: Group, groups: Sequence[Group], value: Any) -> None:
+    """Give all groups the learning rate `value`, which they follow from now on; if that raises,
+    all keep theirs."""
+    lr = learning_rate(value)
+    before = [group._lr for group in groups]
+    try:
+        for group in groups:
+            group.follow()
+        common["lr"] = lr
+    except BaseException:
+        for group, own in zip(groups, before, strict=True):
+            group._lr = own
+        raise
+
+
+def unknown_setting(name: str, groups: Sequence[Group]) -> str:
+    """What to say when an attribute is assigned that an optimizer does not have."""
+    names = list(dict.fromkeys(field for group in groups for field in group))
+    if name == "param_groups":
+        return (
+            "param_groups cannot be replaced; assign to the groups' entries, as in "
+            "opt.param_groups[0]['lr'] = ..., or make a new optimizer"
+        )
+    if name in names:
+        hint = f"it belongs to the groups: opt.param_groups[0][{name!r}] = ..."
+    elif name in RATES or difflib.get_close_matches(name, ["lr"]):
+        hint = "the learning rate is opt.lr"
+    else:
+        close = difflib.get_close_matches(name, names)
+        hint = f"did you mean opt.param_groups[0][{close[0]!r}]? " if close else ""
+        hint += f"The groups have {', '.join(names)}"
+    return f"an optimizer has no attribute {name!r}: {hint}; only opt.lr can be assigned"
+
+
 Member = tuple[Any, Group]  # an array and its group
 
 
-def collect(params: Any, common: Group) -> tuple[Structure, list[Group], list[Member]]:
+def collect(params: Any, common: Group) -> tuple[Structure, tuple[Group, ...], list[Member]]:
     """Read `params`: its structure, the groups, and each array with its group."""
-    lone = isinstance(params, Mapping) and "params" in params
-    structure, entries = structure_of([params] if lone else params)
-    if not entries or not all(isinstance(x, Mapping) for x in entries):
-        return structure, [common], [(array, common) for array in entries]
-    structures, groups, members = [], [], []
-    for k, options in enumerate(entries):
-        try:
-            member, group, arrays = read_group(options, common)
-        except (TypeError, ValueError, KeyError) as error:
-            raise type(error)(f"group {k}: {error.args[0]}") from None
-        structures.append(OneGroup(member))
+    structure, arrays, options = params_of(params)
+    if not isinstance(structure, Grouped):
+        return structure, (common,), [(array, common) for array in arrays]
+    groups, members, rest = [], list[Member](), iter(arrays)
+    for k, (given, member) in enumerate(zip(options, structure.members, strict=True)):
+        with in_group(k):
+            group = read_group(given, common)
         groups.append(group)
-        members += [(array, group) for array in arrays]
-    return structures[0] if lone else Grouped(structures), groups, members
+        members += [(next(rest), group) for _ in member.keys]
+    return structure, tuple(groups), members
 
 
-def read_group(options: Mapping[str, Any], common: Group) -> tuple[Structure, Group, list[Any]]:
-    """One group `{"params": ..., "lr": ..., <fields of the rule>}`."""
-    if "params" not in options:
-        raise KeyError(f"it has no 'params', only {', '.join(map(repr, options))}")
-    changes = {name: value for name, value in options.items() if name not in ("params", "lr")}
+def read_group(options: Any, common: Group) -> Group:
+    """The settings of one group `{"params": ..., "lr": ..., <fields of the rule>}`."""
+    names = [name for name in options if name not in ("params", "lr")]
     lr = learning_rate(options["lr"]) if "lr" in options else None
-    structure, arrays = structure_of(options["params"])
-    return structure, Group(with_fields(common.rule, changes), lr, common), arrays
+    return Group(with_fields(common.rule, {name: options[name] for name in names}), lr, common)

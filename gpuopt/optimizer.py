@@ -7,7 +7,16 @@ from typing import Any
 from gpuopt import backends, checkpoint, files
 from gpuopt.averaging import averaged_params, averages
 from gpuopt.checks import decay_rate
-from gpuopt.groups import Group, Schedule, collect, learning_rate
+from gpuopt.groups import (
+    Group,
+    Schedule,
+    collect,
+    common_rate,
+    learning_rate,
+    rates,
+    set_common_rate,
+    unknown_setting,
+)
 from gpuopt.options import PLAIN, Parts
 from gpuopt.parameters import make_params, own_views
 from gpuopt.rules.base import Rule, check_rule
@@ -20,9 +29,12 @@ class Optimizer:
     """Updates arrays in place by one rule, in one fused pass over memory.
 
     params: one array, a sequence, a mapping of names, or a list of groups
-    (`{"params": ..., "lr": ..., <the rule's fields>}`). NumPy or CuPy arrays, torch tensors, or
-    anything with DLPack or `__cuda_array_interface__`; float16, bfloat16 (both with arithmetic and
-    state in float32), float32, float64 or complex, of any shape and strides. Nothing is copied.
+    (`{"params": ..., "lr": ..., <the rule's fields>}`; a dict is a group where it has the key
+    "params"). Dicts, lists and tuples may nest; an array's name is its path, "layers.0.W", and what
+    several groups call alike has the group's number in front, "0.W". NumPy or CuPy arrays, torch
+    tensors, or anything with DLPack or `__cuda_array_interface__`; float16, bfloat16 (both with
+    arithmetic and state in float32), float32, float64 or complex, of any shape and strides. Nothing
+    is copied.
 
     rule: a `gpuopt.Rule`. lr: a number, or a schedule: a function of the step count, from 1.
     backend: None picks by the arrays; or "numpy", "numba", "cupy", "numba-cuda".
@@ -124,12 +136,13 @@ class Optimizer:
 
     @property
     def lr(self) -> float | Schedule:
-        """The learning rate, a number or a schedule; groups that name their own keep it."""
-        return self._common.lr
+        """The learning rate of all groups, a number or a schedule. ValueError where they differ.
+        Assigning it sets all groups, also those that named their own."""
+        return common_rate(self.param_groups)
 
     @lr.setter
     def lr(self, value: float | Schedule) -> None:
-        self._common["lr"] = value
+        set_common_rate(self._common, self.param_groups, value)
 
     @property
     def rule(self) -> Rule:
@@ -212,8 +225,21 @@ class Optimizer:
             param.given, param.view, param.memory = array, view, memory
         self._watch = watch
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse attributes that nothing would read. A subclass may have any of its own."""
+        again = name == "param_groups" and name in vars(self)
+        own = name.startswith("_") or hasattr(Optimizer, name) or name == "param_groups"
+        if again or (type(self) is Optimizer and not own):
+            raise AttributeError(unknown_setting(name, vars(self).get("param_groups", ())))
+        super().__setattr__(name, value)
+
     def __repr__(self) -> str:
-        what = [repr(self.rule), f"lr={self.lr!r}", f"{len(self._params)} parameters", self.backend]
+        what = [
+            repr(self.rule),
+            f"lr={rates(self.param_groups)}",
+            f"{len(self._params)} parameters",
+            self.backend,
+        ]
         if self._average is not None:
             what.insert(2, f"average={self._average!r}")
         return f"Optimizer({', '.join(what)})"

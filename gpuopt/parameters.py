@@ -9,6 +9,7 @@ from gpuopt.backends.memory import Memory
 from gpuopt.backends.overlaps import first_overlap, overlaps_itself
 from gpuopt.groups import Group, Member
 from gpuopt.options import Parts
+from gpuopt.structure import labelled
 
 
 @dataclass
@@ -45,11 +46,6 @@ class Param:
         """Copies and pickles hold the array as it was given, and nothing about addresses: whoever
         holds the same array in the same copy shares it with the optimizer again."""
         return {**self.__dict__, "view": None, "memory": None, "grad": None}
-
-
-def labelled(key: str) -> str:
-    """A parameter's key, its number or its name, as errors show it."""
-    return f"params[{int(key)}]" if key.isdigit() else f"params[{key!r}]"
 
 
 def make_params(

@@ -1,13 +1,14 @@
 """Parameters end to end in one vector theta, and the way back."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gpuopt.arrays import array_module, on_host
-from gpuopt.structure import Grouped, OneGroup, Structure, structure_of
+from gpuopt.given import structure_of
+from gpuopt.structure import Grouped, Structure, labelled
 
 FLOAT64 = float(np.finfo(np.float64).eps)
 
@@ -38,7 +39,7 @@ class Theta:
         self.parts: list[Part] = []
         end = 0
         for key, x in zip(self.structure.keys, arrays, strict=True):
-            name = f"params[{int(key)}]" if key.isdigit() else f"params[{key!r}]"
+            name = labelled(key)
             module = array_module(x)
             if not isinstance(x, (module.ndarray, np.generic)):
                 raise TypeError(
@@ -98,17 +99,13 @@ def reals(x: Any, dtype: type) -> np.ndarray:
 
 def read(params: Any) -> tuple[Structure, list[Any], Callable[[Sequence[Any]], Any]]:
     """The structure of `params`, its arrays in order, and what puts others in their place."""
-    lone = isinstance(params, Mapping) and "params" in params
-    structure, entries = structure_of([params] if lone else params)
-    if not entries or not all(isinstance(x, Mapping) and "params" in x for x in entries):
-        return structure, entries, structure.unflatten
-    members = [structure_of(group["params"]) for group in entries]
-    groups = Grouped([OneGroup(member) for member, _ in members])
+    structure, arrays, groups = structure_of(params)
+    if not isinstance(structure, Grouped):
+        return structure, arrays, structure.unflatten
 
     def rebuild(flat: Sequence[Any]) -> Any:
-        parts = zip(entries, groups.unflatten(flat), strict=True)
-        rebuilt = [{**group, "params": part} for group, part in parts]
-        return rebuilt[0] if lone else rebuilt
+        parts = [structure.unflatten(flat)] if structure.lone else structure.unflatten(flat)
+        rebuilt = [{**group, "params": part} for group, part in zip(groups, parts, strict=True)]
+        return rebuilt[0] if structure.lone else rebuilt
 
-    arrays = [x for _, group in members for x in group]
-    return groups.members[0] if lone else groups, arrays, rebuild
+    return structure, arrays, rebuild

@@ -159,11 +159,10 @@ def test_it_says_what_it_is(backend):
     assert repr(opt.param_groups[0]).startswith("Group(lr=0.25, Adam(")
 
 
-def test_no_parameters_at_all():
-    opt = gpuopt.Adam([], backend="numpy")
-    opt.step([])
-    opt.load_state_dict(opt.state_dict())
-    assert opt.step_count == 1
+def test_a_group_may_be_empty_but_not_all():
     opt = gpuopt.Adam([{"params": []}, {"params": full(3, 1)}], lr=1, backend="numpy")
     opt.step([[], full(3, 1)])
     assert list(opt.param_steps.values()) == [1]
+    for nothing in ({}, [], (), iter([]), [{}, []], {"a": {"b": []}}, [{"params": []}] * 2):
+        with pytest.raises(ValueError, match="params holds no array"):
+            gpuopt.Adam(nothing, backend="numpy")

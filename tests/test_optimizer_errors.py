@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import gpuopt
+from tests.optional import optional
 
 
 def adam(params, **options):
@@ -38,6 +39,34 @@ def test_host_arrays_that_cannot_be_parameters():
     ):
         with pytest.raises(error, match=rf"params\[1\].*({message})"):
             adam([ones(3), wrong])
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"w": ones(2), "b": 0.0}, r"params\['b'\] is a float, .*: np\.array\(0\.0\)"),
+        ({"w": ones(2), "b": np.float64(0.5)}, r"params\['b'\] is a float64, .* np\.array\(0\.5\)"),
+        ([{"w": ones(2), "b": 1}], r"params\['0\.b'\] is a int, .* np\.array\(1\.0\)"),
+        ({"layers": [{"w": None}]}, r"params\['layers\.0\.w'\] is None; leave out"),
+        (
+            {"layers": [[1.0, 2.0]]},
+            r"params\['layers\.0'\] is a list of numbers; make it one array",
+        ),
+        ([{"params": {"w": None}}, {"params": {"w": ones(2)}}], r"params\['0\.w'\] is None"),
+        ({"layers": [{"w": np.arange(3)}]}, r"params\['layers\.0\.w'\] has dtype int64"),
+        (2.5, r"params must be an array.* got a float, .* np\.array\(2\.5\)"),
+    ],
+)
+def test_what_is_taken_for_an_array_is_named_with_its_mend(params, message):
+    with pytest.raises(TypeError, match=message) as info:
+        adam(params)
+    assert len(str(info.value)) < 500
+
+
+def test_jax_arrays_cannot_be_changed():
+    jax = optional("jax.numpy")
+    with pytest.raises(TypeError, match=r"params\['w'\] is an array of jax.* np\.array\("):
+        adam({"w": jax.ones(3)})
 
 
 def test_overlapping_parameters(backend):
@@ -175,3 +204,50 @@ def test_arguments_of_the_optimizer():
         adam([{"params": ones(3)}, {"lr": 3}])
     with pytest.raises(KeyError, match=r"group 0: 'beta'"):
         adam([{"params": ones(3), "beta": 3}])
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("learning_rate", r"no attribute 'learning_rate': the learning rate is opt\.lr"),
+        ("weight_decay", r"it belongs to the groups: opt\.param_groups\[0\]\['weight_decay'\] ="),
+        (
+            "beta",
+            r"did you mean opt\.param_groups\[0\]\['betas'\]\? The groups have lr, betas, eps",
+        ),
+        (
+            "momentum",
+            r"'momentum': The groups have lr, betas, eps, weight_decay, amsgrad, maximize",
+        ),
+        ("step_count", "step_count"),
+        ("rule", "rule"),
+    ],
+)
+def test_settings_that_nothing_would_read_cannot_be_assigned(name, message):
+    opt = adam(ones(3))
+    with pytest.raises(AttributeError, match=message):
+        setattr(opt, name, 3)
+    assert name not in vars(opt)
+
+
+def test_a_subclass_may_have_attributes_of_its_own():
+    class Logged(gpuopt.Optimizer):
+        def __init__(self, params):
+            self.log = []
+            super().__init__(params, gpuopt.rules.SGD(), lr=1, backend="numpy")
+
+    opt = Logged(ones(3))
+    opt.name = "first"
+    assert (opt.log, opt.name) == ([], "first")
+    with pytest.raises(AttributeError, match="param_groups cannot be replaced"):
+        opt.param_groups = []
+
+
+def test_hyperparameters_are_entries_of_a_group_and_frozen_in_a_rule():
+    opt = adam(ones(3))
+    for name in ("lr", "weight_decay", "learning_rate"):
+        with pytest.raises(AttributeError, match=rf"no attribute '{name}' .*group\['{name}'\]"):
+            setattr(opt.param_groups[0], name, 3)
+        with pytest.raises(AttributeError):
+            setattr(opt.rule, name, 3)
+    assert (opt.lr, opt.rule) == (1e-3, gpuopt.rules.Adam())
