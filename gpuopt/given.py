@@ -15,6 +15,7 @@ from gpuopt.structure import (
     Sequenced,
     Single,
     Structure,
+    has_name,
     in_group,
     is_mapping,
     kind,
@@ -40,9 +41,13 @@ def structure_of(params: Any, like: Structure | None = None) -> Given:
     if is_leaf(params):
         return Given(*read_whole(params, like), [])
     held = list(params) if isinstance(params, Iterator) else params
-    groups = groups_in(held)
+    lone = is_mapping(held)
+    if lone:
+        entries, groups = None, [held] if has_name(held, "params") else []
+    else:
+        entries = list(held)
+        groups = groups_in(entries)
     if groups:
-        lone = is_mapping(held)
         members, arrays = [], list[Any]()
         others = like.members if isinstance(like, Grouped) else ()
         for k, group in enumerate(groups):
@@ -53,24 +58,23 @@ def structure_of(params: Any, like: Structure | None = None) -> Given:
             arrays += own
         structure: Structure = Grouped(members, lone)
     else:
-        structure, arrays = read_whole(held, like, fixed=held is not params)
+        structure, arrays = read_whole(held, like, entries, fixed=held is not params)
     structure.given = held if structure.changeable else None
     return Given(structure, arrays, groups)
 
 
-def groups_in(params: Any) -> list[Any]:
-    """The parameter groups in `params`; none if it has none. Raises if only some are groups."""
-    if is_mapping(params):
-        return [params] if "params" in params else []
-    entries = list(params)
-    marked = [is_mapping(entry) and "params" in entry for entry in entries]
-    if not any(marked) or all(marked):
-        return entries if any(marked) else []
+def groups_in(entries: list[Any]) -> list[Any]:
+    """The parameter groups among the entries of a sequence: all or none. Raises for a mixture."""
+    marked = [is_mapping(entry) and has_name(entry, "params") for entry in entries]
+    if not any(marked):
+        return []
+    if all(marked):
+        return entries
     group, other = marked.index(True), marked.index(False)
     entry = entries[other]
     if is_mapping(entry):
         raise KeyError(
-            f"group {other}: it has no 'params', only {listed(list(entry.keys()))}; group {group} "
+            f"group {other}: it has no 'params', only {listed([*entry.keys()])}; entry {group} "
             "has, and groups cannot be mixed with other parameters"
         )
     raise TypeError(
@@ -80,7 +84,7 @@ def groups_in(params: Any) -> list[Any]:
 
 
 def read_whole(
-    params: Any, like: Structure | None, fixed: bool = False
+    params: Any, like: Structure | None, entries: list[Any] | None = None, fixed: bool = False
 ) -> tuple[Structure, list[Any]]:
     """The structure of parameters that are no groups, and their arrays."""
     if is_one_array(params):
@@ -90,7 +94,7 @@ def read_whole(
             "params must be an array, a sequence or mapping of arrays, which may nest, or a list "
             f"of groups ({{'params': ..., 'lr': ...}}), got {in_words(params)}"
         )
-    structure, arrays = read(params, "", like, (), fixed)
+    structure, arrays = read(params, "", like, (), entries, fixed)
     if len(set(structure.keys)) < len(structure.keys):
         first = next(key for key, uses in Counter(structure.keys).items() if uses > 1)
         one, other = [
@@ -103,18 +107,25 @@ def read_whole(
 
 
 def read(
-    value: Any, path: str, like: Structure | None, above: tuple[Any, ...], fixed: bool = False
+    value: Any,
+    path: str,
+    like: Structure | None,
+    above: tuple[Any, ...],
+    entries: list[Any] | None = None,
+    fixed: bool = False,
 ) -> tuple[Container, list[Any]]:
     """The structure of a container, and the arrays in it.
 
-    above: the containers that this one is in. fixed: nobody else can change it.
+    above: the containers that this one is in. entries: of a sequence, if they were read already,
+    since some can be read only once. fixed: nobody else can change it.
     """
     if any(value is x for x in above):
         raise ValueError(f"{labelled(path[:-1])} is a container that it is in itself")
     held = list(value) if isinstance(value, Iterator) else value
     named = is_mapping(held)
     names = names_of(held, like) if named else ()
-    entries = [held[name] for name in names] if named else list(held)
+    if entries is None:
+        entries = [held[name] for name in names] if named else list(held)
     children: list[Container | None] = []
     arrays: list[Any] = []
     others = like.children if isinstance(like, Container) else ()

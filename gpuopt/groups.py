@@ -8,7 +8,7 @@ from typing import Any, cast
 from gpuopt.checks import non_negative
 from gpuopt.given import params_of
 from gpuopt.rules.base import Rule
-from gpuopt.structure import SHOWN, Grouped, Structure, in_group
+from gpuopt.structure import SHOWN, Grouped, Structure, has_name, in_group
 
 Schedule = Callable[[int], float]
 RATES = ("learning_rate", "learn_rate", "eta", "alpha", "step_size", "LR")  # opt.lr elsewhere
@@ -209,6 +209,6 @@ def collect(params: Any, common: Group) -> tuple[Structure, tuple[Group, ...], l
 
 def read_group(options: Any, common: Group) -> Group:
     """The settings of one group `{"params": ..., "lr": ..., <fields of the rule>}`."""
-    names = [name for name in options if name not in ("params", "lr")]
-    lr = learning_rate(options["lr"]) if "lr" in options else None
+    names = [name for name in [*options.keys()] if name not in ("params", "lr")]
+    lr = learning_rate(options["lr"]) if has_name(options, "lr") else None
     return Group(with_fields(common.rule, {name: options[name] for name in names}), lr, common)

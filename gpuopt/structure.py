@@ -37,6 +37,12 @@ def is_mapping(x: Any) -> bool:
     return isinstance(x, Mapping) or (hasattr(x, "keys") and hasattr(x, "__getitem__"))
 
 
+def has_name(mapping: Any, name: Any) -> bool:
+    """Whether a mapping has a name: asked of its keys, for what has `keys` may lack `in`."""
+    names = mapping.keys()
+    return name in names
+
+
 class Structure(ABC):
     """The keys of parameters, in order, and gradients and arrays read in that order."""
 
@@ -272,7 +278,7 @@ class Named(Container):
                 f"{self._params} was a mapping when the optimizer was made, and is "
                 f"{kind(container)} now; put it back, or call opt.rebind(params)"
             )
-        missing = [name for name in self.names if name not in container]
+        missing = [name for name in self.names if not has_name(container, name)]
         return ValueError(
             f"{labelled(f'{self.path}{missing[0]}')} is not in its container any more; put it "
             "back, or call opt.rebind(params)"

@@ -209,7 +209,7 @@ def test_gradients_of_groups_by_name():
 
 
 def test_groups_and_other_entries_do_not_mix():
-    with pytest.raises(KeyError, match=r"group 1: it has no 'params', only 'W'; group 0 has"):
+    with pytest.raises(KeyError, match=r"group 1: it has no 'params', only 'W'; entry 0 has"):
         structure_of([{"params": A}, {"W": B}])
     with pytest.raises(TypeError, match=r"entry 1 has 'params', but entry 0 is a ndarray; put it"):
         structure_of([A, {"params": B}])
