@@ -20,20 +20,37 @@ def averaged_params(opt: "Optimizer") -> Any:
 def averages(opt: "Optimizer") -> Iterator[None]:
     """The parameters hold their averages inside a `with` block, and their own values after it."""
     require_averages(opt)
-    if opt._swapped:
-        raise RuntimeError("the averages are swapped in already: `with opt.averages()` cannot nest")
-    averaged = averaged_arrays(opt)
-    views = [p.view for p in opt._params if p.key in averaged]
-    kept = [opt._backend.copy(view) for view in views]
-    opt._swapped = True
+    with opt._stepper.exclusive():
+        if opt._swapped:
+            raise RuntimeError(
+                "`with opt.averages()` cannot nest: the averages are in place already"
+            )
+        averaged = averaged_arrays(opt)
+        views = [p.view for p in opt._params if p.key in averaged]
+        own_values = [(view, opt._backend.copy(view)) for view in views]
+    interrupt = None
     try:
-        for view, value in zip(views, averaged.values(), strict=True):
-            opt._backend.assign(view, value)
+        with opt._stepper.exclusive():
+            opt._own_values = own_values  # kept there until all of them are back
+            for view, value in zip(views, averaged.values(), strict=True):
+                opt._backend.assign(view, value)
         yield
     finally:
-        for view, value in zip(views, kept, strict=True):
+        while opt._own_values is not None:  # not a call of `finish`, which could be interrupted
+            try:
+                put_back(opt)
+            except BaseException as error:
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
+
+
+def put_back(opt: "Optimizer") -> None:
+    """Give the parameters the values that they had before the averages. May be repeated."""
+    with opt._stepper.lock:
+        for view, value in opt._own_values or ():
             opt._backend.assign(view, value)
-        opt._swapped = False
+        opt._own_values = None
 
 
 def averaged_arrays(opt: "Optimizer") -> dict[str, Any]:

@@ -1,12 +1,16 @@
 """The optimizer: parameters, groups, state, `step` and `state_dict`."""
 
 import operator
+import warnings
 from contextlib import AbstractContextManager
 from typing import Any
+
+import numpy as np
 
 from gpuopt import backends, checkpoint, files
 from gpuopt.averaging import averaged_params, averages
 from gpuopt.checks import decay_rate
+from gpuopt.given import rebound
 from gpuopt.groups import (
     Group,
     Schedule,
@@ -17,10 +21,12 @@ from gpuopt.groups import (
     set_common_rate,
     unknown_setting,
 )
+from gpuopt.interrupts import finish
 from gpuopt.options import PLAIN, Parts
-from gpuopt.parameters import make_params, own_views
+from gpuopt.parameters import check_rebound, make_params, own_views
 from gpuopt.rules.base import Rule, check_rule
 from gpuopt.stepping import Stepper
+from gpuopt.structure import Structure
 
 NOTHING = (None, None, None, False, False)  # what a plain step is asked for
 
@@ -68,7 +74,7 @@ class Optimizer:
         for group in {id(g): g for g in [self._common, *self.param_groups]}.values():
             group.before_change = self._stepper.rule_changes
             group.after_change = self._stepper.push
-        self._swapped = False
+        self._own_values: list[tuple[Any, Any]] | None = None  # while averages are in their place
 
     def step(
         self,
@@ -102,7 +108,13 @@ class Optimizer:
         can be captured in a CUDA graph (CuPy's relaxed mode) after one like it that was not; keep
         the optimizer for as long as the graph, and launch that on the stream on which it was
         captured. Whatever raises, raises before anything has changed; but for a rule that only the
-        numpy backend can run, when its own code raises in the middle of a step.
+        numpy backend can run, when its own code raises in the middle of a step. What a signal
+        handler raises (Ctrl-C) is raised before anything has changed, or when the step is whole and
+        counted.
+
+        ValueError, naming the parameter, where an array was put in the place of one in `params`,
+        or one was made read-only or came to lie otherwise. RuntimeError while another thread
+        steps this optimizer.
         """
         asked = (max_norm, max_value, loss_scale, skip_nonfinite, zero_grads)
         with self._stepper.exclusive():
@@ -111,7 +123,7 @@ class Optimizer:
                 options = self._stepper.options_for(asked)
             if self._swapped:
                 raise RuntimeError("a step inside `with opt.averages()` would change the averages")
-            self._watch.check(None)
+            self._check_arrays()
             self._stepper.take(self._structure.flatten(grads), options)
 
     @property
@@ -143,6 +155,29 @@ class Optimizer:
     @lr.setter
     def lr(self, value: float | Schedule) -> None:
         set_common_rate(self._common, self.param_groups, value)
+
+    @property
+    def params(self) -> Any:
+        """The arrays that it steps, as they were given, in the structure of `params`."""
+        return self._structure.unflatten([p.given for p in self._params])
+
+    def rebind(self, params: Any) -> None:
+        """Go on with other arrays: those that have replaced the ones in `params`, or that were
+        loaded from a file beside the optimizer. State and step counts stay.
+
+        params: the same names, shapes and dtypes, on the same device. ValueError, naming the
+        parameter, for others; nothing has changed then.
+        """
+        with self._stepper.exclusive():
+            if self._swapped:
+                raise RuntimeError(
+                    "inside `with opt.averages()` nothing can be bound; do it outside"
+                )
+            structure, arrays = rebound(self._structure, params)
+            for param, array in zip(self._params, arrays, strict=True):
+                check_rebound(self._backend, param, array)
+            self._stepper.drop_plan()
+            self._lie_at(structure, arrays)
 
     @property
     def rule(self) -> Rule:
@@ -185,7 +220,8 @@ class Optimizer:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave. Rule, parameters, shapes and dtypes are checked first;
         a load that raises changes nothing."""
-        checkpoint.load_state_dict(self, saved)
+        with self._stepper.exclusive():
+            checkpoint.load_state_dict(self, saved)
 
     def save(self, path: Any, *, params: bool = False, rngs: Any = None, extra: Any = None) -> None:
         """Write `state_dict()` to a safetensors file (needs `gpuopt[checkpoint]`). Whatever stops
@@ -201,7 +237,8 @@ class Optimizer:
         Restores parameters in place, if the file has them, and the generators named in `rngs`,
         which must be given if it has any ({}: restore none). Everything is checked first: a load
         that raises (ValueError, naming a file that is damaged or does not fit) changes nothing."""
-        return files.load(self, path, rngs)
+        with self._stepper.exclusive():
+            return files.load(self, path, rngs)
 
     def __getstate__(self) -> dict[str, Any]:
         if self._swapped:
@@ -209,21 +246,46 @@ class Optimizer:
                 "inside `with opt.averages()` the parameters are not the optimizer's own; copy or "
                 "pickle it outside"
             )
-        return {**self.__dict__, "_watch": None}
+        one = np.empty(0)
+        return {**self.__dict__, "_watch": None, "_same": (one, one)}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._lie_at([p.given for p in self._params])
+        first, second = state["_same"]
+        self.__dict__.update({name: value for name, value in state.items() if name != "_same"})
+        if first is not second:
+            self._structure.given = None
+            warnings.warn(
+                "this optimizer was loaded by a library that makes a copy of an array for each "
+                "place that holds it, as joblib does: it steps arrays of its own, which opt.params "
+                "shows, and not your model's; call opt.rebind(params) with those",
+                stacklevel=2,
+            )
+        self._lie_at(self._structure, [p.given for p in self._params])
 
-    def _lie_at(self, arrays: list[Any]) -> None:
+    def _check_arrays(self) -> None:
+        """Raise ValueError for a parameter that was replaced in its container, or lies elsewhere
+        or otherwise than it did."""
+        structure = self._structure
+        self._watch.check(structure.arrays_now() if structure.containers_can_change else None)
+
+    def _lie_at(self, structure: Structure, arrays: list[Any]) -> None:
         """Step these arrays, one per parameter, from now on; raises if that cannot be."""
-        views = own_views(self._backend, self._structure.keys, arrays)
-        watch = self._backend.watch(
-            [(p.label, x) for p, x in zip(self._params, arrays, strict=True)]
-        )
-        for param, array, (view, memory) in zip(self._params, arrays, views, strict=True):
-            param.given, param.view, param.memory = array, view, memory
-        self._watch = watch
+        views = own_views(self._backend, structure.keys, arrays)
+        labels = [param.label for param in self._params]
+        watch = self._backend.watch(list(zip(labels, arrays, strict=True)))
+        changes = list(zip(self._params, arrays, views, strict=True))
+
+        def change() -> None:
+            for param, array, (view, memory) in changes:
+                param.given, param.view, param.memory, param.grad = array, view, memory, None
+            self._structure, self._watch = structure, watch
+
+        finish(change)
+
+    @property
+    def _swapped(self) -> bool:
+        """Whether the averages are in the place of the parameters."""
+        return self._own_values is not None
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse attributes that nothing would read. A subclass may have any of its own."""

@@ -78,6 +78,17 @@ def own_views(
     return list(zip(views, memories, strict=True))
 
 
+def check_rebound(backend: Backend, param: Param, array: Any) -> None:
+    """ValueError for an array that cannot take the place of a parameter's."""
+    memory = backend.memory(backend.view(array, param.label, written=True))
+    for what in ("shape", "dtype", "device"):
+        given, expected = getattr(memory, what), getattr(param.memory, what)
+        if given != expected:
+            raise ValueError(
+                f"{param.label} to bind has {what} {given}, and its state is for {what} {expected}"
+            )
+
+
 def check_memory(memories: list[tuple[str, Any]]) -> None:
     for label, memory in memories:
         if overlaps_itself(memory):

@@ -1,7 +1,7 @@
 """Reading the headers of many NumPy arrays in compiled code, where Python takes 0.8 us an array.
 
 `follow` looks at a tuple of gradients: are they None, or still arrays of the same shapes, strides
-and dtypes, and where is their memory now? `unchanged` asks whether arrays lie as and where they did.
+and dtypes, and where is their memory now? `unchanged`: do arrays lie as and where they did?
 Both read CPython's tuple and NumPy's array objects in place.
 `layout_is_known` tries that on real arrays; where it fails, callers take Python's slow way.
 """
