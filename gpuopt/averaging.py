@@ -23,7 +23,7 @@ def averages(opt: "Optimizer") -> Iterator[None]:
     with opt._stepper.exclusive():
         if opt._swapped:
             raise RuntimeError(
-                "`with opt.averages()` cannot nest: the averages are in place already"
+                "the averages are swapped in already: `with opt.averages()` cannot nest"
             )
         averaged = averaged_arrays(opt)
         views = [p.view for p in opt._params if p.key in averaged]

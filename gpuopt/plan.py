@@ -98,7 +98,7 @@ class Plan:
             for sweep in self.sweeps:
                 sweep.activate(counts)
             self.find_active()
-        self.rows_hold = True
+        self.rows_hold = True  # not before: an exception may have stopped it half-way
 
     def run_on_host(
         self,

@@ -47,7 +47,7 @@ class Stepper:
         """The options that a step was asked for: those of the last such step, if they are the same
         objects and cannot have changed."""
         if self.asked is None or not all(map(operator.is_, asked, self.asked)):
-            self.last = step_options(self.backend, *asked)
+            self.asked, self.last = None, step_options(self.backend, *asked)
             self.asked = asked if all(isinstance(x, IMMUTABLE) for x in asked) else None
         return self.last
 

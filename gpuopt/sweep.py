@@ -2,7 +2,7 @@
 
 import struct
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,15 +27,13 @@ def shared_rows(
 ) -> tuple[list[Row], np.ndarray]:
     """Rows for the parameters `at`, of these groups, and the row of each. Parameters of a group
     share one if they have taken as many steps and carry the same numbers."""
-    numbers = {id(group): float(k) for k, group in enumerate(groups)}
-    columns = [[numbers[id(group)] for group in groups], counts.steps[at]]
-    keys = np.column_stack([*columns, *(values[at] for values in counts.carried.values())])
-    _, firsts, rows = np.unique(keys, axis=0, return_index=True, return_inverse=True)
-    order = np.argsort(firsts)  # rows in the order of the parameters
-    place = np.empty(len(order), np.int64)
-    place[order] = np.arange(len(order))
-    named = [Row(groups[k], int(at[k])) for k in firsts[order].tolist()]
-    return named, place[rows.reshape(-1)]
+    carried = [values[at].tolist() for values in counts.carried.values()]
+    keys = zip(map(id, groups), counts.steps[at].tolist(), *carried, strict=True)
+    numbers: dict[tuple[Any, ...], int] = {}
+    row_of = [numbers.setdefault(key, len(numbers)) for key in keys]
+    firsts = dict(zip(reversed(row_of), reversed(range(len(row_of))), strict=True))
+    rows = [Row(groups[firsts[n]], int(at[firsts[n]])) for n in range(len(numbers))]
+    return rows, np.array(row_of, np.intp)
 
 
 class Sweep:

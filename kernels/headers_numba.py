@@ -104,13 +104,15 @@ def follow(grads, none, active, begins, flags, looks, reaches, written, tensors)
     in `relocate`.
 
     Returns 0, and nothing is written, if a gradient is another kind of array than before or does
-    not fit where it lies; 1 if the same tensors have gradients as `active` said; 2 if others have.
+    not fit where it lies; 1 if those tensors have a gradient that have a row (as in `relocate`);
+    2 if others have.
     """
     moved, changed = False, False
+    row = tensors.shape[1] - 2
     for k in range(len(reaches)):
         array = word(grads + TUPLE_ITEMS + 8 * reaches[k, 0])
         given = array != none
-        changed |= given != active[k]
+        changed |= given != (tensors[k, row] >= 0)
         if not given:
             continue
         if not matches(array, looks, begins[k]) or word(array + FLAGS) & flags != flags:
@@ -120,10 +122,10 @@ def follow(grads, none, active, begins, flags, looks, reaches, written, tensors)
             moved = True
             if not fits(address, reaches[k], written):
                 return 0
-    for k in range(len(reaches) if moved or changed else 0):
+    for k in range(len(reaches)):
         array = word(grads + TUPLE_ITEMS + 8 * reaches[k, 0])
         active[k] = array != none
-        if active[k]:
+        if moved and active[k]:
             tensors[k, 1] = word(array + DATA)
     return 2 if changed else 1
 

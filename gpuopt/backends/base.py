@@ -69,8 +69,8 @@ class Launch(ABC):
     """One signature's tensors, ready to be swept; a step is `follow` and then `run`.
 
     `real` is the dtype of element arithmetic and of the table of scalars. `active` says which
-    tensors have a gradient in this step (all of them, unless the backend `masks`), `changed`
-    whether these are others than in the step before.
+    tensors have a gradient in this step (all of them, unless the backend `masks`), `swept` which
+    ones `activate` has been told of, and `changed` whether these are not the same.
     """
 
     def __init__(self, backend: "Backend", work: Work) -> None:
@@ -81,7 +81,7 @@ class Launch(ABC):
         ]  # views of gradients, until they are read
         self.grads = [memories[1] for memories in work.memories]
         self.active = np.array([view is not None for view in self.held])
-        self.changed = False
+        self.swept, self.changed = self.active.copy(), False
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
         """Take this step's gradients (one per parameter of the optimizer, None allowed).
@@ -110,8 +110,8 @@ class Launch(ABC):
                     return False
             moved.append((k, view, memory))
         self.held = [view for _, view, _ in moved]
-        self.changed = not np.array_equal(active, self.active)
         self.active[:] = active
+        self.changed = not np.array_equal(active, self.swept)
         for k, view, memory in moved:
             self.grads[k] = memory
             self.move(k, view, memory)
@@ -134,7 +134,7 @@ class Launch(ABC):
     def activate(self, rows: np.ndarray) -> None:
         """Use these rows of the table, one for each active tensor, and leave out the others; of a
         backend that `masks`."""
-        raise NotImplementedError
+        self.swept[:] = self.active
 
     @abstractmethod
     def begin(self) -> None:

@@ -16,14 +16,17 @@ NUMPY = tuple(map(int, np.__version__.split(".")[:2]))
 NO_COPY: dict[str, Any] = {"copy": False} if NUMPY >= (2, 1) else {}  # older ones never copy
 
 
-def as_numpy(array: Any, what: str) -> np.ndarray:
+def as_numpy(array: Any, what: str, written: bool = False) -> np.ndarray:
     """A NumPy array over the same memory as a NumPy array, CPU tensor or DLPack array.
 
-    Raises TypeError, naming `what`, for anything else: nothing is ever converted or copied.
+    Raises TypeError, naming `what`, for anything else: nothing is ever converted or copied, but
+    for a NumPy scalar that is only read.
     """
     if isinstance(array, np.ma.MaskedArray):
         raise TypeError(f"{what} is a masked array; pass its .data and fill the masked elements")
     if isinstance(array, np.ndarray):
+        return np.asarray(array)
+    if isinstance(array, np.generic) and not written:  # a 0-d gradient, as numpy.sum gives it
         return np.asarray(array)
     if hasattr(array, "__dlpack__"):
         torch = sys.modules.get("torch")
@@ -88,7 +91,7 @@ class HostBackend(Backend):
         return view.view()
 
     def view(self, array: Any, what: str, written: bool = False) -> np.ndarray:
-        view = as_numpy(array, what)
+        view = as_numpy(array, what, written)
         if view.size and not address(view):
             raise ValueError(f"{what} has shape {view.shape} and no memory: its address is 0")
         if view.dtype.name not in DTYPES or not view.dtype.isnative:

@@ -109,7 +109,7 @@ class NumbaLaunch(HostLaunch):
         self.wakes = threads <= 1 or int(sizes.sum()) >= WAKING
         storage = tuple(m.as_real.dtype.name for m in work.memories[0])
         self.sweep = sweep_of(work.program, self.real.name, storage)
-        self.swept = np.zeros(1, np.int64)  # 1: the sweep of this step was done
+        self.done = np.zeros(1, np.int64)  # 1: the sweep of this step was done
         self.expect()
         self.turn = nullcontext() if safe or threads <= 1 else ONE_AT_A_TIME
         self.storage, self.threads = storage[1], max(threads, 1)
@@ -118,9 +118,9 @@ class NumbaLaunch(HostLaunch):
     def compile(self) -> None:
         """Compile all that a step calls, before a step changes anything."""
         empty, none = np.zeros(len(self.bounds), np.int64), np.empty((0, 1), self.real)
-        self.sweep(self.tensors, self.chunks, empty[:2], self.layouts, none, self.swept)
+        self.sweep(self.tensors, self.chunks, empty[:2], self.layouts, none, self.done)
         if not self.wakes:
-            tables = self.tensors, self.chunks, empty, self.layouts, none, self.swept
+            tables = self.tensors, self.chunks, empty, self.layouts, none, self.done
             with self.turn:
                 THREADS.learn(lambda: self.sweep(*tables))
         self.read = headers().follow if headers_are_readable() else unread
@@ -143,6 +143,7 @@ class NumbaLaunch(HostLaunch):
         return True
 
     def activate(self, rows: np.ndarray) -> None:
+        super().activate(rows)
         self.row_column[:] = NO_ROW
         self.row_column[self.active] = rows
 
@@ -176,11 +177,11 @@ class NumbaLaunch(HostLaunch):
         self.tensors[k, 1] = memory.address
 
     def begin(self) -> None:
-        self.swept[0] = 0
+        self.done[0] = 0
 
     def run(self, table: np.ndarray) -> None:
-        if not self.swept[0]:
+        if not self.done[0]:
             with self.turn:
                 bounds = self.shared(self.either)
-                self.sweep(self.tensors, self.chunks, bounds, self.layouts, table, self.swept)
+                self.sweep(self.tensors, self.chunks, bounds, self.layouts, table, self.done)
         THREADS.have_worked()

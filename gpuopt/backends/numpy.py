@@ -65,6 +65,7 @@ class NumpyLaunch(HostLaunch):
             arrays[1] = None
 
     def activate(self, rows: np.ndarray) -> None:
+        super().activate(rows)
         given = iter(rows.tolist())
         self.rows = [next(given) if yes else None for yes in self.active.tolist()]
 
