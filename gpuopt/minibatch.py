@@ -9,6 +9,7 @@ import numpy as np
 
 from gpuopt.arrays import is_array
 from gpuopt.checks import flag, generator, whole
+from gpuopt.chunks import LISTS
 from gpuopt.epochs import Epoch, Stream, Table, batch
 from gpuopt.json_types import in_state, random_state
 
@@ -22,6 +23,8 @@ def minibatches(
     shuffle: bool = True,
     rng: int | np.random.Generator | None = None,
     drop_last: bool = False,
+    *,
+    chunks: bool | None = None,
 ) -> "Minibatches": ...
 @overload
 def minibatches(
@@ -32,20 +35,29 @@ def minibatches(
     shuffle: bool = True,
     rng: int | np.random.Generator | None = None,
     drop_last: bool = False,
+    chunks: bool | None = None,
 ) -> "Minibatches": ...
 def minibatches(X: Any, *others: Any, **options: Any) -> "Minibatches":
     """Mini-batches (X{t}, Y{t}) of examples that belong together.
 
-        minibatches(X, Y, batch_size, axis=0, shuffle=True, rng=None, drop_last=False)
+        minibatches(X, Y, batch_size, axis=0, shuffle=True, rng=None, drop_last=False, chunks=None)
         minibatches(X, batch_size=64)  # one array: each mini-batch is an array
         minibatches(X, Y, weights, batch_size=64)  # any number of them: a tuple
 
     X, Y: NumPy or CuPy arrays, tensors, or `numpy.memmap`; examples along `axis`, as many in each:
-    `axis=0` for (m, n_x), `axis=1` for examples in columns, (n_x, m) and (1, m). A list of arrays
-    is one array in chunks, such as several files.
+    `axis=0` for (m, n_x), `axis=1` for examples in columns, (n_x, m) and (1, m). A table or column
+    of pandas or polars is taken as its `to_numpy()` is when the mini-batches are made: rows by
+    their position, whatever the index, and batches are NumPy arrays.
+    A list of arrays is several examples, one each, which a batch stacks along `axis`, or one array
+    in chunks, such as several files. It is read in the only way that fits: arrays of different
+    length are chunks, and so are those that together hold as many examples as another array; as
+    many arrays as another array has examples are examples. Where nothing tells, a list alone that
+    is longer than a batch holds examples; all else is refused until `chunks` is said.
     X alone may also be chunks that do not fit in memory together: an iterable, or a function that
     returns one, which gives one (X, Y) after another, anew for every epoch. A generator lasts for
-    one epoch.
+    one epoch. A `zip` is refused: pass the arrays themselves.
+    chunks: True where the arrays of lists continue each other (and those of a zip are chunks),
+    False where each is one example.
     batch_size: examples in a batch, at least 1. The last one of an epoch holds what remains; with
     `drop_last` it is left out. m or more is batch gradient descent, 1 is stochastic.
     rng: None, a seed, or a NumPy Generator. The order is drawn on the host, so it is the same for
@@ -82,7 +94,8 @@ def is_option(x: Any) -> bool:
 
 def arrives(x: Any) -> bool:
     """Whether data come in chunks, one by one, from an iterable or a function."""
-    at_hand = is_array(x) or isinstance(x, (list, tuple, str, bytes, Mapping))
+    table = hasattr(x, "columns") or hasattr(x, "to_numpy")
+    at_hand = is_array(x) or table or isinstance(x, (*LISTS, tuple, str, bytes, Mapping))
     return not at_hand and (callable(x) or hasattr(x, "__iter__"))
 
 
@@ -97,12 +110,19 @@ class Minibatches:
         shuffle: bool = True,
         rng: int | np.random.Generator | None = None,
         drop_last: bool = False,
+        *,
+        chunks: bool | None = None,
     ) -> None:
         axis = whole("axis", axis)
+        chunks = None if chunks is None else flag("chunks", chunks)
         self.batch_size = whole("batch_size", batch_size, 1)
         self.shuffle, self.drop_last = flag("shuffle", shuffle), flag("drop_last", drop_last)
         streams = len(arrays) == 1 and arrives(arrays[0])
-        self.data = Stream(arrays[0], axis) if streams else Table(arrays, axis)
+        self.data: Stream | Table = (
+            Stream(arrays[0], axis, chunks)
+            if streams
+            else Table(arrays, axis, chunks, self.batch_size)
+        )
         self.count = self.data.count
         if self.count == 0:
             raise ValueError("the arrays hold no examples")

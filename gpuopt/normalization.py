@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuopt.arrays import array_module, is_array, on_host
+from gpuopt.arrays import array_module, as_array, is_array, on_host
 from gpuopt.checks import whole
 
 BLOCK = 2**20  # elements read at once: 8 MB in float64
@@ -32,16 +32,19 @@ class Normalizer:
         in float64. A memory-mapped X is read whole: pass its mini-batches. ValueError for other
         features than the training set's.
         """
-        xp, mean, std = self._beside(X)
-        return ((xp.asarray(X, np.float64) - mean) / std).astype(result_type(X))
+        X, xp, mean, std = self._beside(X)
+        with np.errstate(under="ignore"):
+            return ((xp.asarray(X, np.float64) - mean) / std).astype(result_type(X))
 
     def inverse(self, X: Any) -> Any:
         """What becomes `X` when it is normalised, of X's dtype, and but for its rounding."""
-        xp, mean, std = self._beside(X)
-        return (xp.asarray(X, np.float64) * std + mean).astype(result_type(X))
+        X, xp, mean, std = self._beside(X)
+        with np.errstate(under="ignore"):
+            return (xp.asarray(X, np.float64) * std + mean).astype(result_type(X))
 
-    def _beside(self, X: Any) -> tuple[Any, Any, Any]:
-        """X's module, and there mean and std with the axes of X."""
+    def _beside(self, X: Any) -> tuple[Any, Any, Any, Any]:
+        """X as an array, its module, and there mean and std with the axes of X."""
+        X = as_array(X)
         shape = checked(X, self.axis)
         if shape != self.mean.shape:
             raise ValueError(
@@ -49,7 +52,7 @@ class Normalizer:
                 f"those of the training set have {self.mean.shape}"
             )
         xp = array_module(X)
-        return xp, *(xp.asarray(np.expand_dims(a, self.axis)) for a in (self.mean, self.std))
+        return X, xp, *(xp.asarray(np.expand_dims(a, self.axis)) for a in (self.mean, self.std))
 
 
 def normalizer(X: Any, axis: int = 0) -> Normalizer:
@@ -62,16 +65,18 @@ def normalizer(X: Any, axis: int = 0) -> Normalizer:
     Apply the same function to the test set. A feature that is constant gets sigma = 1.
     Source: deeplearning.ai, Improving Deep Neural Networks.
 
-    X: a NumPy or CuPy array, or a memory-mapped one: it is read once, a few megabytes at a time.
+    X: a NumPy or CuPy array, or a memory-mapped one: it is read once, a few megabytes at a time. A
+    table of pandas or polars is taken as its `to_numpy()`, and what is normalised is an array.
     Sums are of float64, and of differences from a block's mean (Chan, Golub & LeVeque 1983), so a
     large mean does not harm.
 
     Raises TypeError or ValueError for what holds no real numbers, has no such axis or no examples,
     and, naming features, for NaN, infinity and numbers whose squares overflow.
     """
+    X = as_array(X)
     checked(X, axis)
     xp, count, mean, squares, low, high = array_module(X), 0, 0.0, 0.0, np.inf, -np.inf
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for block in blocks(X, axis):
             here = block.mean(axis=axis, keepdims=True)
             around = ((block - here) ** 2).sum(axis=axis)
@@ -97,7 +102,8 @@ def checked(X: Any, axis: int) -> tuple[int, ...]:
     """The shape of one example. Raises for what holds no examples along `axis`."""
     if not is_array(X) or getattr(X.dtype, "kind", "") not in tuple("fiub"):
         what = f"an array of {X.dtype}" if is_array(X) else f"a {type(X).__name__}"
-        raise TypeError(f"X must be a NumPy or CuPy array of real numbers, got {what}")
+        mend = "" if is_array(X) else "; try numpy.asarray(X)"
+        raise TypeError(f"X must be a NumPy or CuPy array of real numbers, got {what}{mend}")
     shape = list(X.shape)
     if not -len(shape) <= whole("axis", axis) < len(shape):
         raise ValueError(f"X has shape {X.shape}, so it has no axis {axis}")
