@@ -6,7 +6,9 @@ section 3). beta = 1 is an error: v would stay 0, and its correction be 0 / 0.
 
 Arrays are NumPy's or CuPy's; anything else becomes NumPy's. Arithmetic is in float64; the result
 has the type of x, or float64 where that is no floating-point one. A NaN or an infinity is in every
-later average, unless beta is 0. TypeError or ValueError for what cannot be averaged.
+later average, unless beta is 0. TypeError or ValueError for what cannot be averaged. What decays
+below the normal numbers, and infinities that meet, raise nothing under numpy.seterr either: an
+update is whole.
 """
 
 import math
@@ -23,6 +25,7 @@ def effective_window(beta: float) -> float:
     return 1 / (1 - decay_rate("beta", beta))
 
 
+@np.errstate(under="ignore", invalid="ignore")
 def ewma(x: Any, beta: float, bias_correction: bool = True, axis: int = 0) -> Any:
     """The averages after each of the values that lie along `axis` of x, in the shape of x."""
     beta, corrected = decay_rate("beta", beta), flag("bias_correction", bias_correction)
@@ -83,12 +86,13 @@ class Average:
             raise TypeError(f"x is an array of {names[0]}, but those before it were of {names[1]}")
         if not np.can_cast(x.dtype, v.dtype, "same_kind"):
             raise TypeError(f"x is {x.dtype}, but those before it were real")
-        weighted = (1 - self.beta) * x.astype(v.dtype)
-        if self.beta:
-            v *= self.beta
-        else:  # 0 * infinity would be NaN
-            v[...] = 0
-        v += weighted
+        with np.errstate(all="ignore"):
+            weighted = (1 - self.beta) * x.astype(v.dtype)
+            if self.beta:
+                v *= self.beta
+            else:  # 0 * infinity would be NaN
+                v[...] = 0
+            v += weighted
         self.count += 1
 
     @property
@@ -99,7 +103,8 @@ class Average:
         weights = 1.0
         if self.bias_correction and self.beta:
             weights = -math.expm1(self.count * math.log(self.beta))
-        return (self._v / weights).astype(self._dtype, copy=False)
+        with np.errstate(under="ignore"):
+            return (self._v / weights).astype(self._dtype, copy=False)
 
     def __repr__(self) -> str:
         given = f"beta={self.beta!r}, bias_correction={self.bias_correction}"

@@ -140,6 +140,7 @@ def check_gradients(
     )
 
 
+@np.errstate(under="ignore")
 def norms(table: np.ndarray) -> tuple[float, float]:
     """||g_approx - g|| and ||g_approx|| + ||g||."""
     g, approx = table[:, 0], table[:, 1]
@@ -147,6 +148,7 @@ def norms(table: np.ndarray) -> tuple[float, float]:
     return float(length(approx - g)), float(length(approx) + length(g))
 
 
+@np.errstate(under="ignore")
 def judged(m: Measured, tolerance: float, beside: float, by_element: bool) -> ParameterCheck:
     """beside: ||g_approx|| + ||g|| of all parameters together."""
     gap, size = norms(m.table)

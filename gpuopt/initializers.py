@@ -94,7 +94,8 @@ def drawn(
     else:
         bound = np.sqrt(3) * deviation
         values = random.uniform(-bound, bound, shape)
-    return values.astype(dtype, copy=False)
+    with np.errstate(under="ignore"):  # numbers near 0 that a narrow type does not have
+        return values.astype(dtype, copy=False)
 
 
 def lengths(shape: Any) -> tuple[int, ...]:

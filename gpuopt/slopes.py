@@ -66,16 +66,22 @@ class Slopes:
         below = self.cost()
         moved -= values[place]  # 2 step, as float64 rounds it
         values[place] = start
-        length = float(np.linalg.norm(moved))
+        length, rise = products(moved, self.g[place])
         if not length:
             raise ValueError(f"eps is too small: steps of {np.abs(step).max():.1e} move nothing")
         return Slope(
-            analytic=float(self.g[place] @ moved) / length,
+            analytic=rise / length,
             numeric=(above - below) / length,
             left=(self.here - below) / (length / 2),
             right=(above - self.here) / (length / 2),
             rounding=ROUNDING * max(abs(above), abs(below)) / length,
         )
+
+
+@np.errstate(under="ignore")
+def products(moved: np.ndarray, g: np.ndarray) -> tuple[float, float]:
+    """The length of a move, and how much the cost rises along it by the gradient."""
+    return float(np.linalg.norm(moved)), float(g @ moved)
 
 
 def steps_in(
@@ -137,10 +143,13 @@ def remark(slopes: Slopes, m: Measured, unit: float) -> str:
         seen = neighbourhood(slopes, m)
         if seen:
             return seen
-    factor = float(g @ approx / (approx @ approx))
-    if len(g) > 1 and abs(factor - 1) > 0.01 and np.allclose(g, factor * approx, rtol=1e-4, atol=0):
+    with np.errstate(under="ignore", divide="ignore", invalid="ignore"):  # squares of tiny slopes
+        factor = float(g @ approx / (approx @ approx))
+        alike = np.allclose(g, factor * approx, rtol=1e-4, atol=0)
+        off, length = np.linalg.norm(g - approx), np.linalg.norm(approx)
+    if len(g) > 1 and abs(factor - 1) > 0.01 and alike:
         return f"The gradient of {m.part.name} is {factor:.5g} times the numeric one throughout."
-    if unit > FLOAT64 and np.linalg.norm(g - approx) < 30 * unit**0.5 * np.linalg.norm(approx):
+    if unit > FLOAT64 and off < 30 * unit**0.5 * length:
         return "Gradients below float64 were given; a function in place of grads avoids that."
     return ""
 
