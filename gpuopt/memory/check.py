@@ -21,12 +21,15 @@ from gpuopt.memory.probe import Probe, Step
 from gpuopt.memory.report import FitReport, Verified
 from gpuopt.optimizer import Optimizer
 
+MOST = 2**48  # examples: of a byte each they are more than any machine has
+
 
 def fit(
     step: Step,
     *arrays: Any,
     batch_size: int | None = None,
     axis: int = 0,
+    chunks: bool | None = None,
     most: int | None = None,
     effective_batch: int | None = None,
     budget: int | str | Budget | None = None,
@@ -42,7 +45,8 @@ def fit(
     step: your function of one mini-batch, `step(x, y)`: forward and backward pass and the
     optimizer's step, on NumPy or CuPy arrays or PyTorch tensors. It is called some fifty times;
     what it prints is dropped.
-    arrays: the data, examples along `axis`; where they lie decides whose memory is meant, or where
+    arrays: the data, examples along `axis`, as in `gpuopt.minibatches`, which tells of lists of
+    arrays and `chunks`; where they lie decides whose memory is meant, or where
     the parameters of a gpuopt optimizer or a PyTorch module lie that `step` uses.
     batch_size: the size to judge; None: the largest power of two that fits. most: the largest size
     to consider; None: all examples. effective_batch: a wanted batch, for which it is said how many
@@ -59,7 +63,8 @@ def fit(
 
     Allocations are seen in NumPy, in CuPy's pool, in PyTorch's allocators. Those of other libraries
     are not; where they take much, the verdict is "uncertain". What `step` does only now and then is
-    not seen either. Whatever it raises for a small mini-batch is raised. Raises TypeError or
+    not seen either. Whatever it raises for a small mini-batch is raised, with a note that tells the
+    size. Raises TypeError or
     ValueError for arguments of wrong kinds, ChildDied if the copy of the process is killed,
     MemoryError where not even a few examples fit, RuntimeError for PyTorch without its profiler.
     """
@@ -67,15 +72,16 @@ def fit(
         raise TypeError(f"step must be a function of one mini-batch, got {step!r}")
     if not arrays:
         raise TypeError("there are no arrays of examples; call fit(step, X, Y)")
-    data = Table(arrays, checks.whole("axis", axis))
+    chunks = None if chunks is None else checks.flag("chunks", chunks)
+    data = Table(arrays, checks.whole("axis", axis), chunks)
     if data.count == 0:
         raise ValueError("the arrays hold no examples")
-    batch_size = None if batch_size is None else checks.whole("batch_size", batch_size, 1)
-    most = max(data.count if most is None else checks.whole("most", most, 1), batch_size or 1)
+    batch_size = None if batch_size is None else number("batch_size", batch_size)
+    most = max(data.count if most is None else number("most", most), batch_size or 1)
     if effective_batch is not None:
-        effective_batch = checks.whole("effective_batch", effective_batch, 1)
+        effective_batch = number("effective_batch", effective_batch)
     sizes = () if isinstance(verify, bool) else np.atleast_1d(verify).tolist()
-    sizes = [checks.whole("verify: a batch size", size, 1) for size in sizes]
+    sizes = [number("verify: a batch size", size) for size in sizes]
     found = reachable(step, preserve)
     optimizers = [x for x in found if isinstance(x, Optimizer) or is_optimizer(x)]
     place = place_of(data, found)
@@ -126,6 +132,14 @@ def fit(
         return report
 
     return isolated(run) if alone else run()
+
+
+def number(name: str, value: Any) -> int:
+    """A number of examples that a machine may have."""
+    found = checks.whole(name, value, 1)
+    if found > MOST:
+        raise ValueError(f"{name} must be at most {MOST} examples")
+    return found
 
 
 def verified(report: FitReport, probe: Probe, place: Place, size: int) -> Verified:

@@ -13,10 +13,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gpuopt.errors import add_note, notes
 from gpuopt.memory.limits import numbers
 
 PATIENCE = 600  # seconds
 PR_SET_PDEATHSIG = 1  # of linux/prctl.h
+MOST_BYTES = 2**62  # that a limit can hold in a signed number of the system
 
 
 class ChildDied(RuntimeError):
@@ -88,13 +90,37 @@ def in_child(function: Callable[[], Any], pipe: int) -> None:
 
 
 def dumped(error: BaseException) -> bytes:
+    """An error and its traceback for the parent; a RuntimeError with its words where its class
+    cannot be found again."""
     trace = traceback.format_exc()
-    try:
-        answer = pickle.dumps((error, trace))
-        pickle.loads(answer)
-    except Exception:
-        return pickle.dumps((RuntimeError(f"{type(error).__name__}: {error}"), trace))
-    return answer
+    other = RuntimeError(f"{type(error).__name__}: {error}")
+    for note in notes(error):
+        add_note(other, note)
+    for sent in (error, InParts(error)):
+        try:
+            answer = pickle.dumps((sent, trace))
+            if type(pickle.loads(answer)[0]) is type(error):
+                return answer
+        except Exception:  # what a class does when it is pickled is its own
+            continue
+    return pickle.dumps((other, trace))
+
+
+class InParts:
+    """Pickles as an error whose class has an `__init__` of its own, which is not called again."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __reduce__(self) -> Any:
+        return put_together, (type(self.error), self.error.args, vars(self.error))
+
+
+def put_together(kind: type[BaseException], args: tuple[Any, ...], more: Any) -> BaseException:
+    error = kind.__new__(kind)
+    error.args = args
+    vars(error).update(more)
+    return error
 
 
 def limit_memory(more: int) -> None:
@@ -104,7 +130,7 @@ def limit_memory(more: int) -> None:
     if hasattr(ctypes.pythonapi, "malloc_trim"):  # glibc: what is free here goes back first
         ctypes.pythonapi.malloc_trim(0)
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
-    wanted = in_use("VmData") + more
+    wanted = min(in_use("VmData") + more, MOST_BYTES)
     if soft != resource.RLIM_INFINITY:
         wanted = min(wanted, soft)
     resource.setrlimit(resource.RLIMIT_DATA, (wanted, hard))

@@ -12,6 +12,7 @@ import numpy as np
 
 from gpuopt.blas import one_blas_thread
 from gpuopt.epochs import Table
+from gpuopt.errors import add_note
 from gpuopt.memory.events import GRADIENTS, INPUTS, REST, STATE, Recorder, Trace
 from gpuopt.optimizer import Optimizer
 
@@ -55,7 +56,7 @@ class Probe:
                 recorder.role(INPUTS)
                 batch = self.data.take(index)
                 recorder.role(REST)
-                with memory_errors():
+                with memory_errors(), told(size, batch):
                     result = self.step(*batch)
                 recorder.step_ends()
             if isinstance(result, (Generator, Coroutine)):
@@ -97,6 +98,23 @@ def memory_errors() -> Iterator[None]:
         if type(error).__name__ != "OutOfMemoryError" and not NO_MEMORY.search(str(error)):
             raise
         raise MemoryError(str(error)) from None
+
+
+@contextmanager
+def told(size: int, batch: Sequence[Any]) -> Iterator[None]:
+    """An error of the user's step gains the words with what it was called: fit chose that."""
+    try:
+        yield
+    except MemoryError:
+        raise  # an answer to fit's question
+    except Exception as error:
+        shapes = ", ".join(str(tuple(x.shape)) for x in batch)
+        add_note(
+            error,
+            f"gpuopt.memory.fit called step with a mini-batch of {size} (shapes {shapes}), as it "
+            "does with several sizes; step must take mini-batches of any size",
+        )
+        raise
 
 
 @contextmanager
