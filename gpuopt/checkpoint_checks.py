@@ -7,6 +7,7 @@ import numpy as np
 
 from gpuopt.backends.base import state_dtype
 from gpuopt.checks import real
+from gpuopt.errors import listed
 from gpuopt.groups import Group, Schedule, fields, kept, learning_rate, with_fields
 from gpuopt.rules.base import Rule, check_rule
 
@@ -42,7 +43,17 @@ def checked_rate(group: Group, saved: Any, what: str) -> float | Schedule:
         return group.lr
     if callable(saved):
         raise TypeError(f"{what} to load must be a number, got {saved!r}")
-    return learning_rate(saved)
+    rate = learning_rate(saved)
+    if callable(group.lr):
+        raise schedule_lost(what, str(rate), str(rate))
+    return rate
+
+
+def schedule_lost(what: str, was: str, number: str) -> ValueError:
+    return ValueError(
+        f"{what} was {was} when the state was saved, and is a schedule here; set it to {number} "
+        "before loading, and then, to go on with the schedule, to that again after loading"
+    )
 
 
 def checked_groups(
@@ -62,15 +73,19 @@ def checked_groups(
         lr = options.pop("lr")
         rule = with_fields(group.rule, {x: options.pop(x) for x in fields(group.rule)})
         if options:
-            raise ValueError(f"the state to load has {sorted(options)}, which {name} has not")
+            raise ValueError(
+                f"the state to load has {listed(sorted(options))}, which {name} has not"
+            )
         if kept(rule) != kept(group.rule):
             raise ValueError(
                 f"the state to load is of {rule}, with buffers {kept(rule)}; this optimizer has "
                 f"{group.rule}, with {kept(group.rule)}. Make it with the same flags"
             )
         check_rule(rule)
-        follows = lr == "common"
-        changes.append((rule, None if follows else checked_rate(group, lr, f"group {k}'s lr")))
+        what = f"group {k}'s lr"
+        if lr == "common" and callable(group.lr) and group.lr is not opt._common.lr:
+            raise schedule_lost(what, "the optimizer's", "a number")
+        changes.append((rule, None if lr == "common" else checked_rate(group, lr, what)))
     return changes
 
 

@@ -2,6 +2,7 @@
 changes, or an error says what would."""
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,21 @@ def in_state(rng: np.random.Generator, saved: Any, what: str) -> np.random.Gener
     try:
         bits = kind()
         bits.state = saved
+        require_positions(bits.state)
     except (LookupError, TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{what} is no state of {kind.__name__}: {error}") from None
     return np.random.Generator(bits)
+
+
+def require_positions(state: Mapping[str, Any]) -> None:
+    """ValueError for a generator's place outside its buffer, where NumPy would read all the same:
+    of MT19937 and Philox."""
+    pairs = ((state.get("state"), "key", "pos"), (state, "buffer", "buffer_pos"))
+    for numbers, buffer, place in pairs:
+        if isinstance(numbers, Mapping) and place in numbers:
+            count = len(numbers[buffer])
+            if not 0 <= numbers[place] <= count:
+                raise ValueError(f"{place} is {numbers[place]}, of {count}")
 
 
 def lists(value: Any) -> Any:

@@ -46,16 +46,32 @@ class NUMPY:
     name, asarray, to_numpy = "numpy", staticmethod(np.asarray), staticmethod(np.asarray)
 
 
+def everything(opt, p, backend, rngs):
+    """All that a load may change, in a form that can be compared."""
+    groups = [(g.follows, sorted(g.items())) for g in opt.param_groups]
+    states = {name: repr(rng.bit_generator.state) for name, rng in rngs.items()}
+    carried = {k: v.tolist() for k, v in opt._stepper.settled_counts().carried.items()}
+    return bits(opt, p, backend), opt.lr, opt.rule, groups, carried, opt._stepper.norm, states
+
+
 def parts(path):
-    """A file's header as a mapping, its description, and its data."""
+    """A file's header as a mapping, its description without the checksum that it names, and its
+    data."""
     raw = path.read_bytes()
     (size,) = struct.unpack("<Q", raw[:8])
     header = json.loads(raw[8 : 8 + size])
-    return header, json.loads(header["__metadata__"]["gpuopt"]), raw[8 + size :]
+    about = json.loads(header["__metadata__"]["gpuopt"])
+    about.pop("checksum", None)
+    return header, about, raw[8 + size :]
 
 
 def write(path, header, about, data):
-    """A file of these parts; `about` may be a text that is no JSON."""
-    header["__metadata__"] = {"gpuopt": about if isinstance(about, str) else json.dumps(about)}
+    """A file of these parts, as older versions wrote it: without a checksum. `about` may be a text
+    that is no JSON."""
+    text = about if isinstance(about, str) else json.dumps(about)
+    put(path, {**header, "__metadata__": {"gpuopt": text}}, data)
+
+
+def put(path, header, data):
     text = json.dumps(header).encode()
     path.write_bytes(struct.pack("<Q", len(text)) + text + data)

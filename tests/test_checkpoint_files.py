@@ -1,9 +1,12 @@
 """Files of optimizer state: what is in them, and files that cannot be loaded."""
 
+import re
+
 import numpy as np
 import pytest
 
 import gpuopt
+from tests import saved
 from tests.checkpoints import NUMPY, bits, make, parts, run, write
 from tests.optional import optional
 
@@ -22,6 +25,7 @@ def test_what_is_in_a_file(path):
     header, about, _ = parts(path)
     names = {f"{k}/{x}" for k in "wbez" for x in "pmv"} | {"u/p"}  # u has no gradient yet
     assert set(header) == {"__metadata__", *names}
+    assert re.fullmatch(r"crc32:[0-9a-f]{8}", header["__metadata__"]["checksum"])
     assert (about["version"], about["rule"], about["step_count"]) == (1, "Adam", 2)
     assert about["steps"] == {"w": 2, "b": 2, "e": 2, "u": 0, "z": 2}
     assert about["extra"] == {"epoch": 3}
@@ -92,6 +96,26 @@ def test_parameters_are_not_saved_while_they_are_averages(path):
         opt.save(path)
         with pytest.raises(RuntimeError, match="hold their averages"):
             opt.save(path, params=True)
+
+
+def test_a_file_that_an_earlier_version_wrote_without_a_checksum():
+    opt, params = saved.optimizer()
+    rngs = saved.generators()
+    assert opt.load(saved.WITHOUT_CHECKSUM, rngs=rngs) == saved.EXTRA
+    assert (opt.param_steps, opt.step_count, opt.lr) == (saved.STEPS, 5, 0.25)
+    assert [g["lr"] for g in opt.param_groups] == [0.25, 0.5]
+    again, expected = saved.optimizer()
+    saved.train(again, expected)
+    for key, values in expected.items():
+        eps = np.finfo(values.dtype).eps
+        np.testing.assert_allclose(params[key], values, rtol=32 * eps)
+        for name, buffer in again.state[key].items():
+            np.testing.assert_allclose(opt.state[key][name], buffer, rtol=1e-5, err_msg=name)
+    for name, rng in saved.generators().items():
+        assert rngs[name].random(2).tolist() == rng.random(5).tolist()[3:]
+    saved.train(opt, params)
+    saved.train(again, expected)
+    np.testing.assert_allclose(params["w"], expected["w"], rtol=1e-5)
 
 
 def test_a_file_of_version_0_which_had_no_number(path):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuopt import files
-from gpuopt.errors import InputError, input_errors
+from gpuopt.errors import InputError, input_errors, shortened
 from gpuopt.training.data import Data
 from gpuopt.training.run import History, Result, Run
 from gpuopt.training.settings import Settings
@@ -46,35 +46,31 @@ class Checkpoint:
 
     def read(self, path: Path) -> None:
         """Go on from a file. InputError if it is of another run."""
-        with input_errors(ValueError, OSError, ImportError):
+        with input_errors(ValueError, OSError):
             saved = files.extra_in(path)
-        if not isinstance(saved, dict) or not {"about", "finished", "run"} <= saved.keys():
+        if not is_saved_run(saved):
             raise InputError(f"--checkpoint {path} was not written by gpuopt train")
         for name, mine in self.about.items():
             if saved["about"].get(name) != mine:
+                theirs = shortened(repr(saved["about"].get(name)), 150)
                 raise InputError(
-                    f"--checkpoint {path} is of a run with {name} "
-                    f"{saved['about'].get(name)!r}, and this one has {mine!r}; give the same "
-                    "options and data, or another file"
+                    f"--checkpoint {path} is of a run with {name} {theirs}, and this one has "
+                    f"{shortened(repr(mine), 150)}; give the same options and data, or another file"
                 )
-        try:
+        with same_version(path):
             self.finished = {name: Result(**found) for name, found in saved["finished"].items()}
-        except TypeError:
-            raise InputError(
-                f"--checkpoint {path} was written by another version of gpuopt; go on with that, "
-                "or give another file"
-            ) from None
         self.run = saved["run"]
 
     def restore(self, run: Run) -> None:
         """Bring a new run to where the saved one was, if it is that optimizer's."""
         if self.run is None or self.run["name"] != run.name:
             return
+        with same_version(self.path):
+            history = History(**self.run["history"])
         with input_errors(ValueError, OSError):
             run.optimizer.load(self.path)
             run.batches.load_state_dict(self.run["batches"])
-        run.history = History(**self.run["history"])
-        run.loss_before = self.run["loss_before"]
+        run.history, run.loss_before = history, self.run["loss_before"]
 
     def after_step(self, run: Run) -> None:
         """Save if it is time; raises Stopped if a signal came."""
@@ -125,6 +121,29 @@ class Checkpoint:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+@contextmanager
+def same_version(path: Path | None) -> Iterator[None]:
+    """Inside, classes are made of the fields with which they were saved."""
+    try:
+        yield
+    except TypeError:
+        raise InputError(
+            f"--checkpoint {path} was written by another version of gpuopt; go on with that, "
+            "or give another file"
+        ) from None
+
+
+def is_saved_run(extra: Any) -> bool:
+    """Whether this is of the form that `Checkpoint.save` writes."""
+    if not isinstance(extra, dict) or extra.keys() != {"about", "finished", "run"}:
+        return False
+    about, finished, run = extra["about"], extra["finished"], extra["run"]
+    if not isinstance(about, dict) or not isinstance(finished, dict):
+        return False
+    parts = {"name", "batches", "history", "loss_before"}
+    return run is None or (isinstance(run, dict) and run.keys() == parts)
 
 
 def open_checkpoint(

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import gpuopt
 from gpuopt import memory
 from gpuopt.cli import main
 from gpuopt.errors import InputError
@@ -139,6 +140,31 @@ def test_the_command_resumes_and_says_what_it_cannot_use(tmp_path, capsys, monke
     assert "--resume needs --checkpoint" in capsys.readouterr().err
     assert main([*words[:-1], "new", "--save-every", "0"]) == 2
     assert "--save-every 0: must be at least 1" in capsys.readouterr().err
+
+
+def test_a_damaged_file_and_what_is_no_file_are_refused(tmp_path, capsys, data):
+    path = tmp_path / "run"
+    words = ["train", "--optimizer", "sgd", "--hidden", "none", "--epochs", "1", "--no-plot"]
+    words += ["--backend", "numpy", "--checkpoint", str(path)]
+    assert main(words) == 0
+    raw = bytearray(path.read_bytes())
+    raw[-1] ^= 1  # of the tensors, which are not needed where all optimizers are done
+    path.write_bytes(raw)
+    capsys.readouterr()
+    assert main([*words, "--resume"]) == 2
+    error = capsys.readouterr().err
+    assert "run: the file is damaged" in error
+    assert len(error.splitlines()) == 1
+    path.unlink()
+    path.mkdir()
+    assert main([*words, "--resume"]) == 2
+    assert "run is a folder; give the name of a file" in capsys.readouterr().err
+    opt = gpuopt.SGD(np.ones(3), lr=1, backend="numpy")
+    path.rmdir()
+    for extra in (None, {"about": {}, "finished": [], "run": None}, {"about": 3}):
+        opt.save(path, extra=extra)
+        assert main([*words, "--resume"]) == 2
+        assert "was not written by gpuopt train" in capsys.readouterr().err
 
 
 def test_fit_needs_no_batch_size_that_fits_the_data(tmp_path, capsys):
