@@ -1,5 +1,6 @@
 """Fixtures for every test: the backends, each with its own arrays."""
 
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -38,10 +39,19 @@ def cupy_stand_in() -> Iterator[Any]:
         yield cupy
 
 
-@pytest.fixture(params=["numpy", "numba", "cupy"])
+# Numba's simulator replaces `numba.cuda` in a whole process. tests/kernels/test_numba_cuda.py
+# starts such a process, and runs tests of all backends there again, on numba-cuda alone.
+SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
+
+
+@pytest.fixture(params=["numba-cuda"] if SIMULATED else ["numpy", "numba", "cupy"])
 def backend(request: pytest.FixtureRequest) -> Arrays:
     """Each backend in turn."""
     if request.param == "cupy":
         request.getfixturevalue("cupy_stand_in")
         return Arrays("cupy", stand_in.ndarray, lambda a: a.get())
+    if request.param == "numba-cuda":
+        from tests.kernels.numba_cuda_pair import on_gpu
+
+        return Arrays("numba-cuda", on_gpu, lambda a: a.copy_to_host())
     return Arrays(request.param, np.asarray, np.asarray)

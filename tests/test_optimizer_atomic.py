@@ -78,6 +78,31 @@ def test_no_memory_for_the_second_buffer(backend, steps_before, monkeypatch):
     assert list(opt.param_steps.values()) == [steps_before + 1, steps_before + 1, 1]
 
 
+@pytest.mark.parametrize("dtypes", [("f4", "f8"), ("f8", "f4"), ("f4", "f4")], ids="-".join)
+@pytest.mark.parametrize("late", [0, 1])
+@pytest.mark.parametrize("options", [{}, {"max_value": 1.0}, {"max_norm": 1.0}], ids=str)
+def test_a_schedule_of_one_group_that_fails_at_step_2(options, late, dtypes, backend):
+    """Each dtype has a sweep of its own: no sweep starts before all scalars are known."""
+
+    def schedule(step):
+        if step == 2:
+            raise ZeroDivisionError("no rate")
+        return 0.1
+
+    params = [np.full(5, 2, dtype) for dtype in dtypes]
+    rates = [schedule if k == late else 0.1 for k in range(2)]
+    groups = [
+        {"params": [backend.asarray(p)], "lr": lr} for p, lr in zip(params, rates, strict=True)
+    ]
+    opt = gpuopt.Momentum(groups, lr=0.1, backend=backend.name)
+    given = [[backend.asarray(np.ones(5, dtype))] for dtype in dtypes]
+    opt.step(given, **options)
+    before = snapshot(opt, params, backend)
+    with pytest.raises(ZeroDivisionError, match="no rate"):
+        opt.step(given, **options)
+    same(snapshot(opt, params, backend), before)
+
+
 @dataclass(frozen=True)
 class InPlace(gpuopt.Rule):
     """A wrong rule: it changes its arguments before it fails."""

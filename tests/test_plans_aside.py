@@ -1,5 +1,6 @@
 """Steps whose gradients are missing in turns: the plans are kept, and the numbers are right."""
 
+import copy
 import weakref
 
 import numpy as np
@@ -131,3 +132,77 @@ def test_no_gradient_of_a_skipped_step_or_of_another_dtype_is_kept_alive(backend
     opt.step([None, None])
     del grads
     assert [ref() for ref in there] == [None, None]
+
+
+def test_betas_that_change_between_missing_gradients(backend):
+    """Parameters that took as many steps, with other betas, share a row of scalars no longer."""
+    p, alone = ([backend.asarray(np.ones(5, np.float32)) for _ in range(2)] for _ in range(2))
+    both = gpuopt.NAdam(p, lr=0.1, betas=(0.9, 0.99), backend=backend.name)
+    separate = [gpuopt.NAdam(q, lr=0.1, betas=(0.9, 0.99), backend=backend.name) for q in alone]
+    first, second, together = (0,), (1,), (0, 1)
+    for t, (pattern, beta1) in enumerate(
+        [
+            (together, 0.9),
+            (first, 0.9),
+            (second, 0.3),
+            (together, 0.6),
+            (second, 0.9),
+            (first, 0.2),
+            (together, 0.5),
+        ]
+    ):
+        for opt in (both, *separate):
+            opt.param_groups[0]["betas"] = (beta1, 0.99)
+        grads = [backend.asarray(np.full(5, 0.3 + 0.2 * t - k, np.float32)) for k in range(2)]
+        both.step([g if k in pattern else None for k, g in enumerate(grads)])
+        for k in pattern:
+            separate[k].step(grads[k])
+        for mine, other in zip(p, alone, strict=True):
+            found, expected = backend.to_numpy(mine), backend.to_numpy(other)
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
+    assert both.param_steps == {"0": 5, "1": 5}
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba", "cupy"], indirect=True)
+@pytest.mark.parametrize("rule", [gpuopt.Adam, gpuopt.NAdam])
+def test_a_copy_made_between_missing_gradients_goes_on_by_itself(rule, backend):
+    """Plans that are kept hold addresses of the original's arrays."""
+    params = [backend.asarray(x) for x in arrays(0)]
+    opt = rule(params, lr=0.1, backend=backend.name)
+    patterns = [(0, 1, 2, 3), (1, 3), (0, 1, 2, 3), (1, 3), (0, 2)]
+
+    def steps(one, seed):
+        for k, pattern in enumerate(patterns):
+            given = [backend.asarray(g) for g in arrays(seed + k)]
+            one.step([g if n in pattern else None for n, g in enumerate(given)])
+
+    def bits(mine, one):
+        state = [a for buffers in one.state.values() for a in buffers.values()]
+        return [backend.to_numpy(a).tobytes() for a in [*mine, *state]]
+
+    steps(opt, 1)
+    before = bits(params, opt)
+    theirs, other = copy.deepcopy((params, opt))
+    assert bits(theirs, other) == before
+    steps(other, 50)
+    assert bits(params, opt) == before
+    assert opt.step_count == len(patterns)
+    after = bits(theirs, other)
+    assert after != before
+    steps(opt, 50)
+    assert bits(params, opt) == after
+    assert bits(theirs, other) == after
+    assert opt.param_steps == other.param_steps
+
+
+@pytest.mark.parametrize("backend", ["numpy", "numba", "cupy"], indirect=True)
+def test_a_copy_made_after_a_skipped_step_has_counted_right(backend):
+    p = backend.asarray(np.ones(5, np.float32))
+    opt = gpuopt.Adam(p, lr=0.1, backend=backend.name)
+    for value in (1.0, np.nan, np.inf):
+        opt.step(backend.asarray(np.full(5, value, np.float32)), skip_nonfinite=True)
+    q, other = copy.deepcopy((p, opt))
+    for one in (other, opt):
+        one.step(backend.asarray(np.full(5, 0.5, np.float32)))
+        assert one.param_steps == {"0": 2}
+    assert backend.to_numpy(q).tobytes() == backend.to_numpy(p).tobytes()

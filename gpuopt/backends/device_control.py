@@ -141,6 +141,7 @@ class DeviceControl(Control):
         """Launch what works out the scalars of launch k, and counts its steps."""
         launch, rows, device = self.launches[k], self.rows[k], self.launches[k].device
         last = launch is [x for x in self.launches if x.device == device][-1]
+        limit = min(options.max_value, float(np.finfo(launch.real).max))  # as `Sweep.fill` has it
         scaler_at = 0
         growth = backoff = interval = 1.0
         if options.scaler is not None:
@@ -158,7 +159,7 @@ class DeviceControl(Control):
                 rows.knobs.target,
                 np.int64(launch.rows),
                 np.float64(np.inf if options.max_norm is None else options.max_norm),
-                np.float64(options.max_value),
+                np.float64(limit),
                 np.float64(options.scale or 1.0),
                 *self.place(options.scale_array),
                 *self.place(options.found_inf_array),
