@@ -1,4 +1,4 @@
-"""A fixture that runs the control kernel alone, on the CPU behind the shim."""
+"""Fixtures for kernels on the CPU behind the shim: the order of threads, and `control` alone."""
 
 import math
 
@@ -10,12 +10,19 @@ from gpuopt.kernels.launch import BLOCK
 from gpuopt.lowering.control import module
 from gpuopt.lowering.scalars import trace_scalars
 from gpuopt.rules.knobs import knob_values
+from tests.without_gpu import cupy_stand_in as stand_in
 
 PLAIN = rules.SGD()
 
 
+@pytest.fixture(params=["forwards", "backwards"])
+def both_orders(request, cupy_stand_in, monkeypatch):
+    """Blocks and threads run from the first one, and then from the last: on a GPU both may be."""
+    monkeypatch.setattr(stand_in.current, "backwards", request.param == "backwards")
+
+
 @pytest.fixture
-def control(cupy_stand_in):
+def control(cupy_stand_in, both_orders):
     """Run the kernel once; what it writes: table, times, result (norm, found, factor).
 
     A time is a step count, or the count and the numbers that the rule carries."""

@@ -153,3 +153,15 @@ def test_the_loss_scale_is_updated_once_by_the_last_launch(control):
     scaler[:] = 2.0**127, 2
     control(partials=fine, scaler=scaler)
     assert scaler.tolist() == [2.0**127, 0]
+
+
+@pytest.mark.parametrize("partials", [[(4.0, 0)], [(4.0, 1)]], ids=["grows", "backs off"])
+def test_every_row_has_the_loss_scale_of_before_its_change(partials, control):
+    """More rows than threads; the scale changes when all threads have read it."""
+    rule, rows = WholeStep(PLAIN, scaled=True), 300
+    scaler = np.array([8, 2], np.float32)
+    table, _, result = control(rule, partials, [0] * rows, [0.1] * rows, scaler=scaler)
+    column = [*rule.scalars(0.1, 1)].index("step_factor")
+    assert table[:, column].tolist() == [1 / 8] * rows
+    assert result.tolist() == [2 / 8, partials[0][1], 1 / 8]
+    assert scaler.tolist() == ([4, 0] if partials[0][1] else [16, 0])

@@ -128,3 +128,70 @@ def test_a_step_on_two_devices_is_not_captured(cupy_stand_in):
         stream.end_capture().launch()
     assert [p.tobytes() for p in params] == before
     assert opt.step_count == 1
+
+
+SKIPPING = {"skip_nonfinite": True}
+
+
+@pytest.mark.parametrize("options", [{}, {"max_norm": math.inf}, SKIPPING], ids=str)
+@pytest.mark.parametrize("places", [(1, 0), (0, 1), (1, 0, 1, 0), (1, 1, 0, 0), (0, 1, 1, 0)])
+def test_each_group_keeps_its_rate_on_whatever_device_it_lies(places, options, cupy_stand_in):
+    """The decision goes through the devices in their order, groups and dtypes come in any."""
+    array = cupy_stand_in.ndarray
+    dtypes = ("f4", "f4", "f8", "f8")[: len(places)]
+    params = [np.ones(7, dtype) for dtype in dtypes]
+    groups = [
+        {"params": [array(p, place)], "lr": 0.1 * (k + 1)}
+        for k, (p, place) in enumerate(zip(params, places, strict=True))
+    ]
+    opt = gpuopt.SGD(groups, lr=9.0, backend="cupy")
+    given = [[array(np.ones(7, dtype), place)] for dtype, place in zip(dtypes, places, strict=True)]
+    opt.step(given, **options)
+    for k, p in enumerate(params):
+        np.testing.assert_allclose(p, 1 - 0.1 * (k + 1), rtol=1e-6)
+    opt.param_groups[-1]["lr"] = 0.05
+    opt.step(given, **options)
+    rates = [0.1 * (k + 1) for k in range(len(params) - 1)]
+    for p, lr in zip(params, rates, strict=False):
+        np.testing.assert_allclose(p, 1 - 2 * lr, rtol=1e-6)
+    np.testing.assert_allclose(params[-1], 1 - 0.1 * len(params) - 0.05, rtol=1e-6)
+
+
+def test_each_parameter_keeps_its_count_and_what_it_carries_on_whatever_device_it_lies(
+    cupy_stand_in,
+):
+    """Read back after steps that may have been skipped, and where some had no gradient."""
+    array, places, dtypes = cupy_stand_in.ndarray, (1, 0, 1, 0), ("f4", "f4", "f8", "f8")
+    params = [[np.ones(5, dtype) for dtype in dtypes] for _ in range(2)]
+    mine = [array(p, place) for p, place in zip(params[0], places, strict=True)]
+    groups = [
+        [{"params": [p], "betas": (0.5 + 0.1 * k, 0.9)} for k, p in enumerate(given)]
+        for given in (mine, params[1])
+    ]
+    opt = gpuopt.NAdam(groups[0], lr=0.1, backend="cupy")
+    host = gpuopt.NAdam(groups[1], lr=0.1, backend="numpy")
+    for t, without in enumerate([(0,), (0, 1), (), (), (2,), ()]):
+        value = np.nan if t == 2 else 0.3 + 0.1 * t
+        grads = [np.full(5, value, dtype) for dtype in dtypes]
+        given = [array(g, place) for g, place in zip(grads, places, strict=True)]
+        opt.step([[None if k in without else g] for k, g in enumerate(given)], **SKIPPING)
+        host.step([[None if k in without else g] for k, g in enumerate(grads)], **SKIPPING)
+        assert opt.param_steps == host.param_steps
+    assert [*opt.param_steps.values()] == [3, 4, 4, 5]
+    saved, expected = opt.state_dict()["state"], host.state_dict()["state"]
+    for key in saved:
+        assert saved[key]["mu_product"] == pytest.approx(expected[key]["mu_product"], rel=1e-14)
+    for p, q in zip(*params, strict=True):
+        np.testing.assert_allclose(p, q, rtol=1e-6)
+
+
+def test_kernels_are_compiled_once_for_each_device(cupy_stand_in):
+    """A compiled kernel belongs to the device on which it was compiled: see `RawKernel`."""
+    array = cupy_stand_in.ndarray
+    for places in ((0, 1, 1, 0), (1, 0), (1,)):
+        p = [np.ones(5, np.float32) for _ in places]
+        opt = gpuopt.SGD([array(x, k) for x, k in zip(p, places, strict=True)], backend="cupy")
+        opt.step([array(np.ones(5, "f4"), k) for k in places], max_norm=1.0)
+        assert all((x < 1).all() for x in p)
+    compiled = [event.device for event in cupy_stand_in.events if event.kind == "compile"]
+    assert sorted(compiled) == [0] * 3 + [1] * 3  # sweep, norm and control

@@ -15,7 +15,7 @@ SIZES += [SHORTEST - 1, SHORTEST, SHORTEST + 1, 3 * SHORTEST + 1]
 
 
 @pytest.fixture
-def norm(cupy_stand_in):
+def norm(cupy_stand_in, both_orders):
     """The kernel's partial results for gradients, each chunk (sum of squares, found)."""
 
     def run(grads, params=None, grid=3, length=SHORTEST, states=2):

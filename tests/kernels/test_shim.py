@@ -32,26 +32,27 @@ def need_compiler():
         missing("the kernels' tests without a GPU need g++")
 
 
-def launch(source, grid, block, *arrays):
+def launch(source, grid, block, *arrays, backwards=False):
     library = host_compiler.compiled(source, "entry")
     addresses = [ctypes.c_void_p(a.ctypes.data) for a in arrays]
-    host_compiler.launch(library, grid, block, addresses)
+    host_compiler.launch(library, grid, block, addresses, backwards)
 
 
 def kernel(body):
     return f'extern "C" __global__ void entry(double *x)\n{{\n{body}\n}}\n'
 
 
-def sums_of(source, grid, block):
+def sums_of(source, grid, block, backwards=False):
     x, sums = np.arange(5.0 * block), np.full(5, -1.0)
-    launch(source, grid, block, x, sums)
+    launch(source, grid, block, x, sums, backwards=backwards)
     return sums, x.reshape(5, block).sum(axis=1)
 
 
 @pytest.mark.parametrize("block", [1, 2, 32, 256, 1024])
 @pytest.mark.parametrize("grid", [1, 2, 3, 5, 9])
-def test_a_block_reduces_over_shared_memory(grid, block):
-    sums, expected = sums_of(SUM, grid, block)
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_block_reduces_over_shared_memory(backwards, grid, block):
+    sums, expected = sums_of(SUM, grid, block, backwards)
     assert sums.tolist() == expected.tolist()
 
 
@@ -61,6 +62,37 @@ def test_a_missing_barrier_shows(lacking):
     assert broken != SUM
     sums, expected = sums_of(broken, 1, 256)
     assert sums.tolist() != expected.tolist()
+
+
+@pytest.mark.parametrize("writer", ["0", "blockDim.x - 1"])
+@pytest.mark.parametrize("stages", [0, 1, 2])
+@pytest.mark.parametrize("grid", [1, 2])
+def test_one_thread_that_writes_what_others_still_read_shows_in_one_of_two_orders(
+    grid, stages, writer
+):
+    """However many barriers come before: the order of threads changes at each."""
+    source = kernel(f"""
+        double *of_block = x + 9 * blockIdx.x;
+        {"__syncthreads();" * stages}
+        of_block[1 + threadIdx.x] = of_block[0];
+        __syncthreads();  // all read
+        if (threadIdx.x == {writer}) of_block[0] = 7;""")
+    for text, right in ((source, 2), (source.replace("__syncthreads();  // all read", ""), 1)):
+        found = []
+        for backwards in (False, True):
+            x = np.zeros((grid, 9))
+            launch(text, grid, 8, x, backwards=backwards)
+            assert (x[:, 0] == 7).all()
+            found.append((x[:, 1:] == 0).all(axis=1))
+        assert np.sum(found, axis=0).tolist() == [right] * grid
+
+
+def test_blocks_and_threads_begin_with_the_first_or_with_the_last():
+    source = kernel("x[1 + 3 * blockIdx.x + threadIdx.x] = x[0]++;")
+    for backwards in (False, True):
+        x = np.zeros(7)
+        launch(source, 2, 3, x, backwards=backwards)
+        assert x[1:].tolist() == [0, 1, 2, 3, 4, 5][:: -1 if backwards else 1]
 
 
 def test_shared_memory_begins_as_rubbish_in_every_block():

@@ -35,10 +35,14 @@ events: list[Event] = []
 
 
 class Current:
-    """The current device, and its current stream: every device has one of its own."""
+    """The current device, and its current stream: every device has one of its own.
+
+    backwards: whether a launch begins with its last block and thread, as on a GPU it may.
+    """
 
     def __init__(self) -> None:
         self.device, self.streams = 0, defaultdict[int, int](int)
+        self.backwards = False
 
     @property
     def stream(self) -> int:
@@ -282,16 +286,17 @@ class RawModule:
 
     def get_function(self, name: str) -> "RawKernel":
         note("compile", len(self.code))
-        return RawKernel(host_compiler.compiled(self.code, name))
+        return RawKernel(host_compiler.compiled(self.code, name), current.device)
 
 
 class RawKernel:
     num_regs = 64
 
-    def __init__(self, library: ctypes.CDLL) -> None:
-        self.library = library
+    def __init__(self, library: ctypes.CDLL, device: int) -> None:
+        self.library, self.device = library, device
 
     def __call__(self, grid: tuple[int], block: tuple[int], args: tuple[Any, ...]) -> None:
+        assert self.device == current.device, "a kernel that was compiled for another device"
         if current.stream in captures:
             device, stream = current.device, current.stream
             captures[stream].append(lambda: self.run(device, stream, grid, block, args))
@@ -311,7 +316,7 @@ class RawKernel:
                 kind = ctypes.c_int64 if isinstance(a, np.int64) else ctypes.c_double
                 values.append(kind(a.item()))
         events.append(Event("launch", grid[0], device, stream))
-        host_compiler.launch(self.library, grid[0], block[0], values)
+        host_compiler.launch(self.library, grid[0], block[0], values, current.backwards)
 
 
 def module() -> ModuleType:

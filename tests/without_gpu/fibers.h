@@ -1,8 +1,9 @@
 // The threads of a block take turns on the CPU, so that they can wait for each other.
 //
 // Each thread has a stack of its own and runs until its next barrier or its end; when all have,
-// the next stage begins. Their order changes with every stage and block, so that a kernel that
-// lacks a barrier reads what is not yet written in one of the two orders.
+// the next stage begins. Their order changes with every stage and block. A stage that lacks the
+// barrier in its middle may still come out right in one of the two orders, so that kernels are tested
+// with launches that begin forwards and with launches that begin backwards.
 
 #include <cstring>
 #include <memory>
@@ -73,11 +74,11 @@ static void prepare(unsigned block)
 }
 
 // Whether all threads of the block reached the same barriers. Its shared memory begins as NaN.
-static bool run_block(unsigned block)
+// `backwards`: the first stage begins with the last thread.
+static bool run_block(unsigned block, bool backwards)
 {
     std::memset(__start_shim_shared, 0xFF, __stop_shim_shared - __start_shim_shared);
-    for (unsigned stage = 0;; ++stage) {
-        const bool backwards = (stage + blockIdx.x) % 2;
+    for (;; backwards = !backwards) {
         for (unsigned k = 0; k < block; ++k) run_to_barrier(backwards ? block - 1 - k : k);
         for (unsigned k = 1; k < block; ++k)
             if (fibers[k].at != fibers[0].at) return false;

@@ -42,10 +42,10 @@ def run(*command: str) -> None:
 
 @functools.cache
 def compiled(source: str, entry: str) -> ctypes.CDLL:
-    """A library whose `launch(grid, block, args)` runs the kernel `entry` of a CUDA source."""
+    """A library whose `shim_launch` runs the kernel `entry` of a CUDA source."""
     launch = (
-        f'\nextern "C" int shim_launch(unsigned grid, unsigned block, void **args)\n'
-        f"{{\n    return shim::launch({entry}, grid, block, args);\n}}\n"
+        '\nextern "C" int shim_launch(unsigned grid, unsigned block, void **args, int backwards)\n'
+        f"{{\n    return shim::launch({entry}, grid, block, args, backwards);\n}}\n"
     )
     name = hashlib.sha256((source + entry).encode()).hexdigest()[:20]
     path = Path(_folder().name) / f"{name}.cpp"
@@ -59,10 +59,17 @@ def compiled(source: str, entry: str) -> ctypes.CDLL:
     return ctypes.CDLL(str(library))
 
 
-def launch(library: ctypes.CDLL, grid: int, block: int, args: list[ctypes._SimpleCData]) -> None:
-    """Run all threads of all blocks."""
+def launch(
+    library: ctypes.CDLL,
+    grid: int,
+    block: int,
+    args: list[ctypes._SimpleCData],
+    backwards: bool = False,
+) -> None:
+    """Run all threads of all blocks, from the first one or `backwards`, from the last."""
     addresses = (ctypes.c_void_p * len(args))(*(ctypes.addressof(a) for a in args))
-    outcome = library.shim_launch(ctypes.c_uint(grid), ctypes.c_uint(block), addresses)
+    sizes = ctypes.c_uint(grid), ctypes.c_uint(block)
+    outcome = library.shim_launch(*sizes, addresses, ctypes.c_int(backwards))
     if outcome:
         error = OUTCOMES[outcome]
         raise error(error.__doc__)

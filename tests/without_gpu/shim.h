@@ -1,7 +1,8 @@
 // CUDA's words for a C++ compiler, so that the source made for a GPU runs on the CPU in tests.
 //
-// A launch calls the kernel once for every thread of every block, one after another. Where the
-// source has barriers (SHIM_BARRIERS), the threads of a block take turns instead: fibers.h.
+// A launch calls the kernel once for every thread of every block, one after another, from the first
+// or from the last. Where the source has barriers (SHIM_BARRIERS), the threads of a block take turns
+// instead: fibers.h.
 
 #include <csetjmp>
 #include <cstring>
@@ -69,10 +70,17 @@ void call(void (*kernel)(Args...), void **args, std::index_sequence<k...>)
     kernel(*static_cast<Args *>(args[k])...);
 }
 
-// `args` holds the address of each argument, as cuLaunchKernel takes them. DIVERGENT: some
-// threads of a block waited at a barrier that others did not reach.
+// Number k of `count` in the order of a launch.
+inline unsigned turn(unsigned k, unsigned count, bool backwards)
+{
+    return backwards ? count - 1 - k : k;
+}
+
+// `args` holds the address of each argument, as cuLaunchKernel takes them. `backwards`: blocks and
+// threads begin with the last one. DIVERGENT: some threads of a block waited at a barrier that
+// others did not reach.
 template <class... Args>
-Outcome launch(void (*kernel)(Args...), unsigned grid, unsigned block, void **args)
+Outcome launch(void (*kernel)(Args...), unsigned grid, unsigned block, void **args, bool backwards)
 {
     if (_setjmp(fault)) return MISALIGNED;
     gridDim.x = grid;
@@ -82,12 +90,18 @@ Outcome launch(void (*kernel)(Args...), unsigned grid, unsigned block, void **ar
     body = [](void *thread_of_launch) { (*static_cast<decltype(thread) *>(thread_of_launch))(); };
     given = &thread;
     prepare(block);
-    for (blockIdx.x = 0; blockIdx.x < grid; ++blockIdx.x)
-        if (!run_block(block)) return DIVERGENT;
-#else
-    for (blockIdx.x = 0; blockIdx.x < grid; ++blockIdx.x)
-        for (threadIdx.x = 0; threadIdx.x < block; ++threadIdx.x) thread();
 #endif
+    for (unsigned b = 0; b < grid; ++b) {
+        blockIdx.x = turn(b, grid, backwards);
+#ifdef SHIM_BARRIERS
+        if (!run_block(block, (blockIdx.x + backwards) % 2)) return DIVERGENT;
+#else
+        for (unsigned k = 0; k < block; ++k) {
+            threadIdx.x = turn(k, block, backwards);
+            thread();
+        }
+#endif
+    }
     return DONE;
 }
 
