@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import gpuopt
+from gpuopt.options import PLAIN
 from tests.kernels.captured import Twin
 
 WARM_UP = "before a step is captured, take one with the same gradient arrays and options"
@@ -180,3 +181,16 @@ def test_a_rule_whose_scalars_need_the_host_is_not_captured(cupy_stand_in):
         assert stream.end_capture().calls == []
     np.testing.assert_array_equal(p, 0.5)
     assert opt.step_count == 1
+
+
+def test_gradients_that_are_said_to_lie_elsewhere_after_a_capture(cupy_stand_in):
+    """Told by address, as from PyTorch; the graph reads them where they were."""
+    twin = Twin(cupy_stand_in)
+    twin.step()
+    twin.capture()
+    new = [g.copy() for g in twin.grads]
+    given, before = tuple(map(cupy_stand_in.ndarray, new)), [p.tobytes() for p in twin.params]
+    where = np.array([g.ctypes.data for g in new])
+    with pytest.raises(RuntimeError, match="was captured in a graph, which reads the gradients"):
+        twin.opt._stepper.step(given, PLAIN, where)
+    assert [p.tobytes() for p in twin.params] == before

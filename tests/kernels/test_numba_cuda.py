@@ -7,6 +7,7 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent.parent
 OF_ALL_BACKENDS = (  # test files that the simulator is fast enough for
+    "backends/test_relocation.py",
     "test_optimizer_atomic.py",
     "test_plans_aside.py",
     "whole/test_gradients_let_go.py",

@@ -7,6 +7,7 @@ import pytest
 
 import gpuopt
 from gpuopt import rules
+from tests.optional import optional
 from tests.parity.cases import SIZES
 
 DTYPES = {
@@ -117,6 +118,27 @@ def test_a_skipped_first_step_leaves_nothing_to_save(backend, tmp_path):
     average = backend.to_numpy(opt.averaged_params()[0])
     np.testing.assert_array_equal(average, params[0])  # the average of one value
     assert opt.step_count == 1
+
+
+@pytest.mark.parametrize("rule", [rules.AdamW(), rules.NAdam()], ids=["AdamW", "NAdam"])
+def test_a_parameter_whose_only_steps_were_skipped_has_no_state_to_save(rule, backend, tmp_path):
+    """Neither buffers nor carried numbers, also where another parameter has taken a step."""
+    safetensors = optional("safetensors")
+    params = [np.ones(4, np.float32) for _ in range(2)]
+    mine = [backend.asarray(p) for p in params]
+    opt = gpuopt.Optimizer(mine, rule, lr=0.5, average=0.5, backend=backend.name)
+    good, bad = (backend.asarray(np.full(4, x, np.float32)) for x in (1, np.inf))
+    for grads, taken in (([bad, bad], set()), ([good, None], {"0"}), ([None, bad], {"0"})):
+        opt.step(grads, skip_nonfinite=True)
+        saved = opt.state_dict()["state"]
+        assert {key for key, entries in saved.items() if entries != {"step": 0}} == taken
+        opt.save(tmp_path / "state")
+        with safetensors.safe_open(tmp_path / "state", "numpy") as file:
+            assert len(file.keys()) == len(taken) * len((*rule.state, "average"))
+    other = gpuopt.Optimizer(mine, rule, lr=0.5, average=0.5, backend=backend.name)
+    other.load(tmp_path / "state")
+    assert other.param_steps == {"0": 1, "1": 0}
+    assert opt.state_dict()["state"]["1"] == other.state_dict()["state"]["1"] == {"step": 0}
 
 
 def test_averages_after_a_skipped_first_step(backend):

@@ -133,6 +133,13 @@ class Stream:
         record = event.record_count
         self.simulation.put(self.ptr, lambda: None, lambda: record in event.done)
 
+    def synchronize(self) -> None:
+        """Have the host wait for what is on the stream now."""
+        event = Event(self.simulation)
+        event.device = self.device
+        event.record(self)
+        event.synchronize()
+
     def __enter__(self) -> "Stream":
         self.before, self.simulation.current[self.device] = (
             self.simulation.current[self.device],
