@@ -78,15 +78,16 @@ def pick(arrays: Sequence[Any], name: str | None) -> Backend:
         if reason is None:
             if reasons:
                 message = f"using the {candidate} backend: {reasons[0]}"
-                warnings.warn(message, stacklevel=_level_outside())
+                warnings.warn(message, stacklevel=level_outside())
             return load(candidate)
         reasons.append(reason)
     raise BackendError("; ".join(reasons))
 
 
-def _level_outside() -> int:
-    """The stack level, for a warning of the caller, of the first function outside gpuopt."""
+def level_outside() -> int:
+    """The stack level, for a warning of the caller, of the first function outside gpuopt, and
+    outside Numba, which calls gpuopt when it compiles."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back and frame.f_globals.get("__name__", "").startswith("gpuopt."):
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(("gpuopt.", "numba.")):
         frame, level = frame.f_back, level + 1
     return level

@@ -33,11 +33,15 @@ def module(program: Program, real: str, storage: tuple[str, ...], kernel: str) -
 def print_into(kernel: str, printed: str) -> str:
     """The text of kernels/<kernel>.py and of the files it imports from kernels/, with `printed`
     between its marks. The result imports nothing of gpuopt: a hash of it tells all of its code."""
-    before, rest = kernel_text(kernel).split(BEGIN)
+    before, rest = whole_text(kernel).split(BEGIN)
     _, after = rest.split(END)
-    names = r"^from gpuopt\.kernels\.(\w+) import (?:\([^)]*\)|.*)\n"
-    before = re.sub(names, _included, before, flags=re.M)
     return before + BEGIN + printed + END + after
+
+
+def whole_text(kernel: str) -> str:
+    """The text of kernels/<kernel>.py, with that of the files it imports from kernels/ in it."""
+    names = r"^from gpuopt\.kernels\.(\w+) import (?:\([^)]*\)|.*)\n"
+    return re.sub(names, _included, kernel_text(kernel), flags=re.M)
 
 
 def kernel_text(kernel: str) -> str:

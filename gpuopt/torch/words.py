@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gpuopt.backends.cache import import_source
-from gpuopt.lowering.python import kernel_text
+from gpuopt.lowering.python import whole_text
 from gpuopt.torch import layout
 
 LENGTH, ITEMS = 16, 24  # of a list, behind its reference count and its type
@@ -67,7 +67,7 @@ def values(module: Any, addresses: Sequence[int] | np.ndarray) -> np.ndarray:
 def reader() -> Any:
     """kernels/words_numba.py; None without Numba, and where this Python's objects are otherwise."""
     try:
-        module = import_source("words", kernel_text("words_numba"))
+        module = import_source("words", whole_text("words_numba"))
         return module if reads_rightly(module) else None
     except (ImportError, NotImplementedError):  # no Numba, or it is to compile nothing
         return None
