@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 def averaged_params(opt: "Optimizer") -> Any:
     """Copies of the averages, in the structure of `params`."""
     require_averages(opt)
+    opt._check_arrays()
     averaged = averaged_arrays(opt)
     values = [averaged.get(p.key, p.view) for p in opt._params]
     return opt._structure.unflatten([opt._backend.copy(value) for value in values])
@@ -25,6 +26,7 @@ def averages(opt: "Optimizer") -> Iterator[None]:
             raise RuntimeError(
                 "the averages are swapped in already: `with opt.averages()` cannot nest"
             )
+        opt._check_arrays()
         averaged = averaged_arrays(opt)
         views = [p.view for p in opt._params if p.key in averaged]
         own_values = [(view, opt._backend.copy(view)) for view in views]

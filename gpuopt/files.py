@@ -18,6 +18,7 @@ from gpuopt.checkpoint import (
 from gpuopt.checkpoint_checks import mapping
 from gpuopt.checks import flag
 from gpuopt.errors import brief_errors, errors_of, listed, shortened
+from gpuopt.interrupts import finish
 from gpuopt.json_types import as_json, from_json, in_state, random_state
 from gpuopt.replacing import replacing
 from gpuopt.tensor_file import read_file

@@ -221,6 +221,7 @@ class Optimizer:
         """Go on from what `state_dict` gave. Rule, parameters, shapes and dtypes are checked first;
         a load that raises changes nothing."""
         with self._stepper.exclusive():
+            self._check_arrays()
             checkpoint.load_state_dict(self, saved)
 
     def save(self, path: Any, *, params: bool = False, rngs: Any = None, extra: Any = None) -> None:
@@ -229,6 +230,7 @@ class Optimizer:
         params: write the parameters, too. rngs: NumPy Generators to go on with, by names of yours;
         what they `spawn` is not resumed. extra: what else JSON can hold, such as
         `batches.state_dict()`, and small: it goes into the header, 100 MB at most (OSError)."""
+        self._check_arrays()
         files.save(self, path, params, rngs, extra)
 
     def load(self, path: Any, *, rngs: Any = None) -> Any:
@@ -238,6 +240,7 @@ class Optimizer:
         which must be given if it has any ({}: restore none). Everything is checked first: a load
         that raises (ValueError, naming a file that is damaged or does not fit) changes nothing."""
         with self._stepper.exclusive():
+            self._check_arrays()
             return files.load(self, path, rngs)
 
     def __getstate__(self) -> dict[str, Any]:
