@@ -29,18 +29,19 @@ def as_numpy(array: Any, what: str, written: bool = False) -> np.ndarray:
     if isinstance(array, np.generic) and not written:  # a 0-d gradient, as numpy.sum gives it
         return np.asarray(array)
     if hasattr(array, "__dlpack__"):
+        lent: Any = array
         torch = sys.modules.get("torch")
         is_tensor = torch is not None and isinstance(array, torch.Tensor)
-        if is_tensor and array.device.type == "cpu" and array.numel() and not array.data_ptr():
+        if is_tensor and lent.device.type == "cpu" and lent.numel() and not lent.data_ptr():
             # NumPy would make memory of its own for it
             raise ValueError(f"{what}, {describe(array)}, has no memory: its storage was freed")
         try:
             if is_tensor:
-                array = array.detach()  # as bare memory, also where it asks for gradients
-                if is_torch_bfloat16(array):
-                    return torch_bits(array).numpy().view(bfloat16())
-                return array.numpy()
-            return np.from_dlpack(array, **NO_COPY)
+                lent = lent.detach()  # as bare memory, also where it asks for gradients
+                if is_torch_bfloat16(lent):
+                    return torch_bits(lent).numpy().view(bfloat16())
+                return lent.numpy()
+            return np.from_dlpack(lent, **NO_COPY)
         except (RuntimeError, BufferError, TypeError, ValueError, AttributeError) as error:
             raise TypeError(
                 f"{what}, {describe(array)}, cannot be read by NumPy: {error}"
