@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuopt.backends import forks  # noqa: F401 - at once, so that it learns of every fork
 from gpuopt.backends.base import Backend, BackendError
 
 CLASSES = {

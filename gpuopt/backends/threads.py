@@ -9,9 +9,11 @@ from time import perf_counter
 
 import numba
 
+from gpuopt.backends import forks
+
 LEAST = 32_768  # elements for which another thread is asked, if it is awake; docs/decisions.md
 WAKING = 262_144  # elements of a step for which threads that sleep are woken
-ONE_AT_A_TIME = threading.Lock()
+ONE_AT_A_TIME = threading.RLock()  # again by one thread: a signal handler may step, or fork
 SPINS = "1000"  # of a thread before it sleeps
 AWAKE = 30e-6  # seconds that it is awake then
 LONG_AWAKE = 2e-3  # the same, where they spin for longer, or are woken soon
@@ -55,6 +57,12 @@ def time_after(seconds: float, run: Callable[[], object]) -> float:
 
 
 THREADS = Threads()
+if hasattr(os, "register_at_fork"):  # in a child no other thread is left that could release it
+    os.register_at_fork(
+        before=ONE_AT_A_TIME.acquire,
+        after_in_parent=ONE_AT_A_TIME.release,
+        after_in_child=ONE_AT_A_TIME.release,
+    )
 
 
 @functools.cache
@@ -79,6 +87,8 @@ def start_threads() -> bool:
     finally:
         if not chosen:
             del os.environ["GOMP_SPINCOUNT"]
+        if forks.alone:
+            numba.set_num_threads(1)
         if torch is not None:
             torch.set_num_threads(torchs)
     return numba.threading_layer() != "workqueue"  # pyright: ignore

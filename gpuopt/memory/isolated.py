@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gpuopt.backends.forks import one_thread
 from gpuopt.errors import add_note, notes
 from gpuopt.memory.limits import numbers
 
@@ -140,18 +141,3 @@ def in_use(kind: str) -> int:
     """Bytes of this process, as Linux counts them: "VmData" against RLIMIT_DATA, "RssAnon" those
     that are really there; 0 where the system does not tell."""
     return numbers(Path("/proc/self/status")).get(kind, 0)
-
-
-def one_thread() -> None:
-    """OpenMP's threads stay behind in the parent: PyTorch would wait for them for ever, and Numba
-    ends a process that goes on with them; here each goes on with one."""
-    parallel = sys.modules.get("numba.np.ufunc.parallel")
-    if parallel is not None and getattr(parallel, "_is_initialized", False):
-        import numba
-
-        parallel._is_initialized = False  # pyright: ignore
-        parallel._launch_threads()  # pyright: ignore
-        numba.set_num_threads(1)
-    torch = sys.modules.get("torch")
-    if torch is not None:
-        torch.set_num_threads(1)  # last: starting Numba's sets OpenMP's number, which is PyTorch's
