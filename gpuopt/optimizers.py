@@ -150,11 +150,14 @@ def Adagrad(
     initial_accumulator_value: float = 0.0,
     eps: float = 1e-10,
     maximize: bool = False,
+    eps_inside_sqrt: bool = False,
     average: float | None = None,
     backend: str | None = None,
 ) -> Optimizer:
     """Adagrad: see `gpuopt.rules.Adagrad`."""
-    rule = rules.Adagrad(lr_decay, weight_decay, initial_accumulator_value, eps, maximize)
+    rule = rules.Adagrad(
+        lr_decay, weight_decay, initial_accumulator_value, eps, maximize, eps_inside_sqrt
+    )
     return Optimizer(params, rule, lr=lr, average=average, backend=backend)
 
 

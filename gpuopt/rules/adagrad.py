@@ -15,7 +15,10 @@ class Adagrad(Rule):
 
         g <- g + weight_decay p
         v <- v + g^2                                 (initial_accumulator_value at first)
-        p <- p - lr / (1 + (t - 1) lr_decay) g / (sqrt(v) + eps)
+        d  = sqrt(v) + eps                           (eps_inside_sqrt: sqrt(v + eps))
+        p <- p - lr / (1 + (t - 1) lr_decay) g / d
+
+    eps_inside_sqrt is Keras' and optax' form; they start v at 0.1.
 
     Source: Duchi, Hazan and Singer 2011, "Adaptive subgradient methods for online learning and
     stochastic optimization", figure 1, with the diagonal matrix.
@@ -26,10 +29,12 @@ class Adagrad(Rule):
     initial_accumulator_value: float = 0.0
     eps: float = 1e-10
     maximize: bool = False
+    eps_inside_sqrt: bool = False
 
     def __post_init__(self) -> None:
         normalise(self, lr_decay=non_negative, weight_decay=non_negative, eps=non_negative)
-        normalise(self, initial_accumulator_value=non_negative, maximize=flag)
+        normalise(self, initial_accumulator_value=non_negative)
+        normalise(self, maximize=flag, eps_inside_sqrt=flag)
 
     @property
     def state(self) -> tuple[str, ...]:
@@ -49,4 +54,5 @@ class Adagrad(Rule):
     def update(self, p: Any, g: Any, v: Any, s: Any) -> Any:
         g = plus_decay(ascent(self, g), s.weight_decay, p)
         v = v + g * g
-        return p - s.step_size * g / (np.sqrt(v) + s.eps), v
+        root = np.sqrt(v + s.eps) if self.eps_inside_sqrt else np.sqrt(v) + s.eps
+        return p - s.step_size * g / root, v

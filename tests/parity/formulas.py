@@ -117,7 +117,9 @@ def adamax(p, g, state, t, lr, rule):
 def adagrad(p, g, state, t, lr, rule):
     g = l2(rule, p, g)
     state["v"] = state.get("v", rule.initial_accumulator_value) + g**2
-    return p - lr / (1 + (t - 1) * rule.lr_decay) * g / (np.sqrt(state["v"]) + rule.eps)
+    inside = rule.eps_inside_sqrt
+    root = np.sqrt(state["v"] + rule.eps) if inside else np.sqrt(state["v"]) + rule.eps
+    return p - lr / (1 + (t - 1) * rule.lr_decay) * g / root
 
 
 def adadelta(p, g, state, t, lr, rule):

@@ -15,6 +15,11 @@ STEPS = 50
 RULES = [rules.NAdam, rules.RAdam, rules.Adamax, rules.Adagrad, rules.Adadelta]
 
 
+def torchs(cls):
+    """The combinations that PyTorch has, too."""
+    return [rule for rule in every(cls) if not getattr(rule, "eps_inside_sqrt", False)]
+
+
 pytestmark = pytest.mark.usefixtures("double_scalars")
 
 
@@ -28,6 +33,7 @@ def pair(rule, dtype, lr=0.01):
     p = numbers(np.random.default_rng(1), 40, dtype)
     q = torch.tensor(p, requires_grad=True)
     options = {f.name: getattr(rule, f.name) for f in fields(type(rule))}
+    assert not options.pop("eps_inside_sqrt", False)  # which PyTorch does not have
     theirs = getattr(torch.optim, type(rule).__name__)([q], lr=lr, foreach=False, **options)
     return p, q, gpuopt.Optimizer(p, rule, lr=lr, backend="numpy"), theirs
 
@@ -45,7 +51,7 @@ def assert_close(p, q, ulps=10 * STEPS):
 
 
 @pytest.mark.parametrize("dtype", ["f", "d", "F", "D"])
-@pytest.mark.parametrize("rule", [r for cls in RULES for r in every(cls)], ids=name)
+@pytest.mark.parametrize("rule", [r for cls in RULES for r in torchs(cls)], ids=name)
 def test_fifty_steps(rule, dtype):
     p, q, opt, theirs = pair(rule, dtype)
     rng = np.random.default_rng(2)
@@ -89,6 +95,27 @@ def test_the_initial_value_of_adagrads_sum(dtype):
     step(opt, theirs, q, np.zeros(40, dtype))
     np.testing.assert_array_equal(opt.state["0"]["v"], theirs.state[q]["sum"].numpy())
     assert (opt.state["0"]["v"] == (0.7 + 0.7j if dtype == "D" else 0.7)).all()
+
+
+@pytest.mark.parametrize("initial", [0.0, 0.1])
+def test_adagrad_with_eps_inside_the_root_is_optaxs(initial):
+    optax = optional("optax")
+    jax = optional("jax")
+    rng = np.random.default_rng(1)
+    p = numbers(rng, 40, "f")
+    transform = optax.adagrad(0.05, initial, eps=1e-2)
+    theirs = jax.numpy.asarray(p)
+    state = transform.init(theirs)
+    opt = gpuopt.Adagrad(
+        p, 0.05, initial_accumulator_value=initial, eps=1e-2, eps_inside_sqrt=True, backend="numpy"
+    )
+    for _ in range(STEPS):
+        g = numbers(rng, 40, "f")
+        g[:5] *= 0.1  # whose squares are not large beside eps
+        opt.step(g)
+        updates, state = transform.update(jax.numpy.asarray(g), state, theirs)
+        theirs = optax.apply_updates(theirs, updates)
+    np.testing.assert_allclose(p, theirs, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("maximize", [False, True])

@@ -98,6 +98,8 @@ CASES = [
     (rules.Adamax(**HALF, weight_decay=0.5), (0.5, 0.25), (0.92, 0.835972222222222)),
     # v = 0.25, root 0.5 + 0.25;  v = 0.3125, root 0.559016994374947 + 0.25
     (rules.Adagrad(eps=0.25), G, (0.933333333333333, 0.964235032770828)),
+    # roots of 0.25 + 0.25 and of 0.3125 + 0.25 = 0.75^2
+    (rules.Adagrad(eps=0.25, eps_inside_sqrt=True), G, (0.929289321881345, 0.962622655214679)),
     # the second lr is 0.1 / 2
     (rules.Adagrad(eps=0.25, lr_decay=1.0), G, (0.933333333333333, 0.948784183052081)),
     # v = 2.25, root 1.5 + 0.25;  v = 2.3125, root 1.520690632574555 + 0.25
@@ -163,7 +165,7 @@ def test_the_constructors_pass_every_argument():
         gpuopt.RAdam: {"betas": (0.5, 0.25), "eps": 0.75, "weight_decay": 0.125, "maximize": True},
         gpuopt.Adamax: {"betas": (0.5, 0.25), "eps": 0.75, "weight_decay": 0.125, "maximize": True},
         gpuopt.Adagrad: {"lr_decay": 0.5, "weight_decay": 0.125, "initial_accumulator_value": 0.25}
-        | {"eps": 0.75, "maximize": True},
+        | {"eps": 0.75, "eps_inside_sqrt": True, "maximize": True},
         gpuopt.Adadelta: {"rho": 0.5, "eps": 0.75, "weight_decay": 0.125, "maximize": True},
         gpuopt.Lion: {"betas": (0.5, 0.25), "weight_decay": 0.125, "maximize": True},
     }
