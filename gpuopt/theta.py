@@ -76,7 +76,10 @@ class Theta:
             g = on_host(given)
             what = f"the gradient of {part.name}"
             if g.shape != part.shape:
-                raise ValueError(f"{what} has shape {g.shape}; expected {part.shape}, as it has")
+                turned = f": try .reshape({part.shape})" if g.size == np.prod(part.shape) else ""
+                raise ValueError(
+                    f"{what} has shape {g.shape}; expected {part.shape}, as it has{turned}"
+                )
             if g.dtype.kind not in "fiu" and not (g.dtype.kind == "c" == part.dtype(0).dtype.kind):
                 kinds = "real" if part.dtype is np.float64 else "real or complex"
                 raise TypeError(f"{what} has dtype {g.dtype}; expected {kinds} numbers")

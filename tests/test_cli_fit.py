@@ -1,6 +1,8 @@
 """`gpuopt fit`: the report, its files, and one line for what cannot be used."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -76,10 +78,80 @@ def test_a_single_batch_size_is_judged(capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (
+            "--layers 784-1000000000-10",
+            "parameters take 2.9 TiB, their gradients and adam's state 8.7 TiB, of",
+        ),
+        ("--layers 784-9223372036854775808-10", "parameters take more than 8 EiB, their gradients"),
+        (f"--layers 784-{10**400}-10", "parameters take more than 8 EiB, their gradients"),
+    ],
+)
+def test_a_network_that_fits_with_no_batch_says_so_with_exit_code_1(
+    words, message, tmp_path, capsys
+):
+    file = tmp_path / "fit.json"
+    assert main(["fit", "--no-plot", "--device", "cpu", "--json", str(file), *words.split()]) == 1
+    out, error = capsys.readouterr()
+    assert error == ""
+    assert out.splitlines()[1].startswith("The network does not fit, with any batch size: ")
+    assert message in out
+    found = json.loads(file.read_text())
+    assert found["verdict"] == "does not fit"
+    assert found["reason"] in out
+    assert found["parameters"] > 0
+
+
+LIMITED = """
+import resource, sys
+from gpuopt.cli import main
+main(["fit", "--layers", "8-4-2", "--batch", "4", "--no-plot", "--device", "cpu"])  # imports
+with open("/proc/self/status") as file:
+    used = next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmData"))
+resource.setrlimit(resource.RLIMIT_DATA, (used + int(sys.argv[1]), -1))
+sys.exit(main(["fit", "--layers", "2000-2000-10", "--optimizer", "sgd", "--no-plot"]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits and /proc are Linux's")
+@pytest.mark.parametrize(
+    ("more", "why"),
+    [
+        (28 * 2**20, "parameters take 15.3 MiB, their gradients and sgd's state 15.3 MiB, of 2"),
+        (36 * 2**20, "Unable to allocate"),  # to draw them takes more
+    ],
+)
+def test_a_network_for_which_memory_ends(more, why):
+    command = [sys.executable, "-c", LIMITED, str(more)]
+    run = subprocess.run(command, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (1, "")
+    assert f"The network does not fit, with any batch size: {why}" in run.stdout
+
+
+def test_data_are_for_the_timing(tmp_path, capsys):
+    file = tmp_path / "data.npz"
+    np.savez(file, X=np.random.default_rng(0).normal(size=(40, 20)), Y=np.arange(40) % 4)
+    assert main([*SMALL, "--no-plot", "--data", str(file)]) == 2
+    assert f"--data {file} is for --time; add --time, or leave out" in capsys.readouterr().err
+    assert main([*SMALL, "--no-plot", "--data", str(file), "--time", "--seconds", "0.01"]) == 0
+    assert "examples/s" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
         ("--layers 784", "--layers 784: must be whole numbers above 0"),
         ("--layers 784-x-10", "features, hidden layers, classes, as in 784-512-512-10"),
         ("--batch 0", "--batch 0: must be a number of examples above 0"),
         ("--batch 64:8", "--batch 64:8: must be a number"),
+        ("--batch -5", "--batch -5: must be a number of examples above 0"),
+        ("--batch 4:99999999999999999999", "must be at most 281474976710656 examples"),
+        (f"--batch {5000 * str(9)}", "must be a number of examples above 0"),
+        ("--layers 784-0-10", "--layers 784-0-10: must be whole numbers above 0"),
+        ("--layers 784--5-10", "--layers 784--5-10: must be whole numbers above 0"),
+        (f"--layers 784-{5000 * str(9)}-10", "must be whole numbers above 0"),
+        ("--effective-batch 99999999999999999999", "must be at most 281474976710656 examples"),
+        ("--seconds 3", "--seconds 3.0 is for --time; add --time"),
+        ("--budget -1", "must be bytes such as 16GiB"),
         ("--optimizer adagard", "there is no such optimizer"),
         ("--dtype float16", "--dtype float16: must be float32 or float64"),
         ("--seed -1", "--seed -1: must be at least 0"),

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Any
 
-from typer import Option
+from typer import Exit, Option
 
 from gpuopt.commands.output import check_files, write_json, written
-from gpuopt.errors import input_errors
+from gpuopt.errors import InputError, input_errors
 
 PLOT = Path("gpuopt-fit.png")
 
@@ -32,7 +32,10 @@ def fit(
     time: Annotated[
         bool, Option("--time", help="Train with a few powers of two for equal times.")
     ] = False,
-    seconds: Annotated[float, Option(help="Of training for each, with --time.")] = 2.0,
+    seconds: Annotated[
+        float | None,
+        Option(help="Of training for each, with --time. Default: 2.", show_default=False),
+    ] = None,
     data: Annotated[
         Path | None,
         Option(metavar="FILE.npz", help="For --time, as in gpuopt train. Default: made-up data."),
@@ -46,8 +49,13 @@ def fit(
     """Say which mini-batches fit in memory, before running out of it, and draw the curve.
 
     Two steps with each of a few small mini-batches show what a step allocates; from that follows
-    what any batch size takes. Your own training step: gpuopt.memory.fit in Python.
+    what any batch size takes. Exit code 1 where the network fits with no batch size at all.
+    Your own training step: gpuopt.memory.fit in Python.
     """
+    for name, value in (("--data", data), ("--seconds", seconds)):
+        if value is not None and not time:
+            raise InputError(f"{name} {value} is for --time; add --time, or leave out {name}")
+    seconds = 2.0 if seconds is None else seconds
     from gpuopt.info import versions
     from gpuopt.memory import figure, text
     from gpuopt.training import device as devices
@@ -63,9 +71,16 @@ def fit(
         seed=seed,
     )
     place = devices.choose(device, None)
-    with input_errors(ValueError, TypeError):
-        report = shapes.fit(wanted, place, budget, effective_batch, verify)
     title = f"{wanted}, {place.name}"
+    about = {"command": "fit", "versions": versions(), "title": title}
+    try:
+        with input_errors(ValueError, TypeError):
+            report = shapes.fit(wanted, place, budget, effective_batch, verify)
+    except shapes.DoesNotFit as error:
+        print(title)
+        print(error)
+        write_json(json, {**about, **error.about})
+        raise Exit(1) from None
     print(title)
     print(report)
     rows: list[Any] = []
@@ -79,5 +94,4 @@ def fit(
             span = (min(low, 64), 2 * high) if low == high else (low, high)
             figure.draw(report, span, title, target, picture.suffix[1:].lower())
         print(f"plot: {picture}")
-    found = {"command": "fit", "versions": versions(), "title": title, **text.as_dict(report)}
-    write_json(json, {**found, "timed": [vars(row) for row in rows]})
+    write_json(json, {**about, **text.as_dict(report), "timed": [vars(row) for row in rows]})

@@ -31,8 +31,8 @@ def fitting_batch_size(
 
     count = data.X.shape[1]
     few = (device.move(a[:, :FEW]) for a in (data.X, data.Y))
-    report = memory.fit(step, *few, axis=1, most=count)
-    with input_errors(ValueError):
+    with input_errors(ValueError, MemoryError):
+        report = memory.fit(step, *few, axis=1, most=count)
         size = memory.suggest_batch_size(count, report.fits)
     steps = settings.epochs * -(-count // size)
     return size, (

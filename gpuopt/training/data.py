@@ -38,7 +38,7 @@ def digits(rng: np.random.Generator, normalize: bool = True) -> Data:
             f"the digits need scikit-learn ({error}); "
             "pip install 'gpuopt[cli]', or give --data FILE"
         ) from None
-    X, Y = load_digits(return_X_y=True)
+    X, Y = map(np.asarray, load_digits(return_X_y=True))
     return prepared("digits", *split(X, Y, rng), normalize=normalize)
 
 
@@ -97,12 +97,14 @@ def check(path: Path, arrays: dict[str, Any], x: str, y: str) -> None:
         raise InputError(f"{where} {x} has dtype {X.dtype}; expected real numbers")
     if Y.shape != (len(X),):
         raise InputError(
-            f"{where} {y} has shape {Y.shape}; expected ({len(X)},), one label for each row of {x}"
+            f"{where} {y} has shape {Y.shape}; expected ({len(X)},), one label for each row of "
+            f"{x}{labels_from(y, Y, len(X))}"
         )
     if Y.dtype.kind not in "iu":
+        whole = Y.dtype.kind in "fb" and np.array_equal(Y, np.floor(Y.astype(float)))
+        mend = f"{y}.astype(int)" if whole else f"numpy.unique({y}, return_inverse=True)[1]"
         raise InputError(
-            f"{where} {y} has dtype {Y.dtype}; expected integer labels 0, 1, ...: "
-            f"try {y}.astype(int)"
+            f"{where} {y} has dtype {Y.dtype}; expected integer labels 0, 1, ...: try {mend}"
         )
     bad = np.flatnonzero(~np.isfinite(X).all(axis=1))
     if len(bad):
@@ -116,6 +118,16 @@ def check(path: Path, arrays: dict[str, Any], x: str, y: str) -> None:
             f"{where} {y} holds labels from {Y.min()} to {Y.max()}; expected 0, 1, ... (the "
             f"number of classes - 1): try numpy.unique({y}, return_inverse=True)[1]"
         )
+
+
+def labels_from(name: str, Y: np.ndarray, m: int) -> str:
+    """The call that makes m labels of an array of another shape, or nothing."""
+    if Y.size == m:
+        return f": try {name}.ravel()"
+    if Y.ndim == 2 and m in Y.shape:
+        kind = "one-hot rows" if Y.shape[0] == m else "one-hot columns"
+        return f": of {kind} take {name}.argmax(axis={1 if Y.shape[0] == m else 0})"
+    return ""
 
 
 def split(X: np.ndarray, Y: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, ...]:

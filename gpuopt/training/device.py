@@ -10,6 +10,7 @@ import numpy as np
 
 from gpuopt import backends
 from gpuopt.errors import InputError
+from gpuopt.memory import Budget, cpu_budget, gpu_budget
 from gpuopt.prefetch import prefetch
 
 
@@ -18,12 +19,14 @@ class Device:
     """A device: its name, how arrays get there, and how to wait until its work is done.
 
     move: one array, copied. feed: mini-batches, each in time for its step; on the CPU as they are.
+    budget: what memory it has left.
     """
 
     name: str
     move: Callable[[np.ndarray], Any]
     feed: Callable[[Iterable[Any]], Iterable[Any]]
     wait: Callable[[], None]
+    budget: Callable[[], Budget] = cpu_budget
 
 
 def cpu() -> Device:
@@ -43,6 +46,7 @@ def cuda(index: int) -> Device:
         cupy.array,
         lambda batches: prefetch(batches, index),
         cupy.cuda.get_current_stream().synchronize,
+        lambda: gpu_budget(cupy),
     )
 
 

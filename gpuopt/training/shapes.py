@@ -1,5 +1,7 @@
 """`gpuopt fit` for a network that is given by its shapes alone."""
 
+import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +11,11 @@ import numpy as np
 
 from gpuopt import memory
 from gpuopt.errors import InputError
+from gpuopt.memory.check import MOST
+from gpuopt.memory.isolated import ChildDied
 from gpuopt.memory.report import FitReport
+from gpuopt.memory.text import FAILS
+from gpuopt.memory.units import size as words
 from gpuopt.optimizer import Optimizer
 from gpuopt.training.batch_sizes import Timed, timed
 from gpuopt.training.data import from_file
@@ -43,6 +49,12 @@ class Shapes:
     def __str__(self) -> str:
         return f"{'-'.join(map(str, self.layers))} network, {self.optimizer}, {self.dtype}"
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the parameters."""
+        count = sum((before + 1) * here for before, here in itertools.pairwise(self.layers))
+        return count * np.dtype(self.dtype).itemsize
+
     def start(self) -> list[np.ndarray]:
         return initialise(self.layers, np.random.default_rng(self.seed), np.dtype(self.dtype))
 
@@ -58,8 +70,8 @@ def layer_sizes(text: str) -> tuple[int, ...]:
         sizes = ()
     if len(sizes) < 2 or min(sizes) < 1:
         raise InputError(
-            f"--layers {text}: must be whole numbers above 0 with - between them: features, hidden "
-            "layers, classes, as in 784-512-512-10"
+            f"--layers {text[:40]}: must be whole numbers above 0 with - between them: features, "
+            "hidden layers, classes, as in 784-512-512-10"
         )
     return sizes
 
@@ -71,17 +83,59 @@ def batch_range(text: str) -> tuple[int, int]:
     except ValueError:
         numbers = []
     low, high = (numbers * 2)[:2] if len(numbers) in (1, 2) else (0, 0)
+    if high > MOST:
+        raise InputError(f"--batch {text[:40]}: must be at most {MOST} examples")
     if not 1 <= low <= high:
         raise InputError(
-            f"--batch {text}: must be a number of examples above 0, or a range of them as 64:8192"
+            f"--batch {text[:40]}: must be a number of examples above 0, or a range of them as "
+            "64:8192"
         )
     return low, high
+
+
+class DoesNotFit(Exception):
+    """Not even the network fits in memory, whatever the batch size. about: numbers for programs."""
+
+    def __init__(self, why: str, **about: Any) -> None:
+        super().__init__(f"The network does not fit, with any batch size: {why}.")
+        self.about = {"verdict": FAILS, "reason": why, **about}
+
+
+def require_room(wanted: Shapes, device: Device) -> None:
+    """DoesNotFit if memory does not do for the parameters, and what every step adds to them: a
+    gradient and the optimizer's state of each, whatever the batch size."""
+    tiny = dataclasses.replace(wanted, layers=(1, 1))
+    state = len(tiny.make(tiny.start()).rule.state)
+    more, free = (1 + state) * wanted.nbytes, device.budget()
+    if wanted.nbytes + more > free.bytes:
+        raise DoesNotFit(
+            f"parameters take {in_words(wanted.nbytes)}, their gradients and {wanted.optimizer}'s "
+            f"state {in_words(more)}, of {free}",
+            parameters=wanted.nbytes,
+            budget=free.bytes,
+        )
+
+
+def in_words(number: int) -> str:
+    """A number of bytes, which may be more than there are addresses."""
+    return words(number) if number < 2**63 else "more than 8 EiB"
 
 
 def fit(
     wanted: Shapes, device: Device, budget: str | None, effective: int | None, verify: bool
 ) -> FitReport:
-    """The report for the network, from steps on made-up data."""
+    """The report for the network, from steps on made-up data. Raises DoesNotFit."""
+    require_room(wanted, device)
+    try:
+        return report_of(wanted, device, budget, effective, verify)
+    except (MemoryError, ChildDied) as error:
+        why = str(error) or "memory ended"
+        raise DoesNotFit(why, parameters=wanted.nbytes) from None
+
+
+def report_of(
+    wanted: Shapes, device: Device, budget: str | None, effective: int | None, verify: bool
+) -> FitReport:
     params = [device.move(p) for p in wanted.start()]
     optimizer = wanted.make(params)
     X, Y = made_up(wanted, ROWS)

@@ -1,6 +1,7 @@
 """Data for training: the split, normalisation, and files."""
 
 import numpy as np
+import pytest
 
 from gpuopt.cli import main
 from gpuopt.training import data
@@ -42,3 +43,41 @@ def test_training_on_a_file(tmp_path, monkeypatch, capsys):
     assert main([*args.split(), "--no-plot"]) == 0
     assert "x.npz: 4-2 network" in capsys.readouterr().out
     assert [path.name for path in tmp_path.iterdir()] == ["x.npz"]
+
+
+LABELS = np.arange(12) % 3
+
+
+def told(file, Y, capsys):
+    """What `gpuopt train` says of these labels."""
+    np.savez(file, X=np.random.default_rng(0).normal(size=(12, 4)), Y=Y)
+    assert main(["train", "--data", str(file), "--no-plot"]) == 2
+    return capsys.readouterr().err.rstrip()
+
+
+@pytest.mark.parametrize(
+    ("Y", "is_told", "call"),
+    [
+        (LABELS[:, np.newaxis], "has shape (12, 1); expected (12,)", "Y.ravel()"),
+        (LABELS[np.newaxis], "has shape (1, 12); expected (12,)", "Y.ravel()"),
+        (np.eye(3)[LABELS], "has shape (12, 3); expected (12,)", "Y.argmax(axis=1)"),
+        (np.eye(3)[LABELS].T, "has shape (3, 12); expected (12,)", "Y.argmax(axis=0)"),
+        (LABELS.astype("f4"), "has dtype float32; expected integer labels", "Y.astype(int)"),
+        (LABELS > 1, "has dtype bool; expected integer labels", "Y.astype(int)"),
+        (LABELS / 2, "has dtype float64", "numpy.unique(Y, return_inverse=True)[1]"),
+        (np.array(list("acx"))[LABELS], "has dtype <U1", "numpy.unique(Y, return_inverse=True)[1]"),
+    ],
+)
+def test_labels_of_another_kind_are_told_the_call_that_mends_them(
+    Y, is_told, call, tmp_path, capsys
+):
+    error = told(tmp_path / "x.npz", Y, capsys)
+    assert is_told in error
+    assert error.endswith(f" {call}")
+    mended = eval(call, {"Y": Y, "numpy": np})
+    np.testing.assert_array_equal(mended, LABELS > 1 if Y.dtype == bool else LABELS)
+
+
+def test_labels_that_are_too_few_are_told_how_many_there_must_be(tmp_path, capsys):
+    error = told(tmp_path / "x.npz", LABELS[:11], capsys)
+    assert error.endswith("Y has shape (11,); expected (12,), one label for each row of X")
