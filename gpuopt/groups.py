@@ -138,20 +138,24 @@ def unknown_field(rule: Rule, name: str) -> KeyError:
 
 def common_rate(groups: Sequence[Group]) -> float | Schedule:
     """The learning rate of all groups. ValueError, naming groups and rates, where they differ."""
+    if not agree(groups):
+        raise ValueError(
+            f"the groups have different learning rates: {rates(groups)}; read "
+            "opt.param_groups[k]['lr'], or assign opt.lr, which sets all groups"
+        )
+    return groups[0].lr
+
+
+def agree(groups: Sequence[Group]) -> bool:
+    """Whether all groups have the same number or schedule for a learning rate."""
     first = groups[0].lr
-    if all(group.lr is first or group.lr == first for group in groups):
-        return first
-    raise ValueError(
-        f"the groups have different learning rates: {rates(groups)}; read "
-        "opt.param_groups[k]['lr'], or assign opt.lr, which sets all groups"
-    )
+    return all(group.lr is first or group.lr == first for group in groups)
 
 
 def rates(groups: Sequence[Group]) -> str:
     """The learning rate of all groups in words; where they differ, that of each."""
-    first = groups[0].lr
-    if all(group.lr is first or group.lr == first for group in groups):
-        return repr(first)
+    if agree(groups):
+        return repr(groups[0].lr)
     each = [f"{group.lr!r} in group {k}" for k, group in enumerate(groups[:SHOWN])]
     return ", ".join(each) + (", ..." if len(groups) > SHOWN else "")
 

@@ -98,7 +98,7 @@ def test_a_rate_that_is_refused_changes_no_group():
 
 
 def test_groups_are_as_many_as_were_given():
-    opt = gpuopt.SGD(np.ones(3), lr=0.5, backend="numpy")
+    opt = gpuopt.SGD([{"params": np.ones(3)}], lr=0.5, backend="numpy")
     with pytest.raises(AttributeError):
         opt.param_groups.append({"params": np.ones(3)})
     with pytest.raises(AttributeError, match="param_groups cannot be replaced"):

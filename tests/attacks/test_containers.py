@@ -9,7 +9,7 @@ import pytest
 import gpuopt
 from gpuopt.given import params_of
 
-FEW, MANY = 300, 60_000
+FEW, MANY = 300, 20_000
 NAMES = ["W", "b", "a", "a.b", "b.0", "0", 0, 1, "1", "params", "", "layers"]  # some collide
 
 

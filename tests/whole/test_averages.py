@@ -60,7 +60,8 @@ def test_averages_have_the_structure_of_the_parameters(backend):
     for params, grads in (
         (mine, lambda g, h: g),
         ([mine, other], lambda g, h: [g, h]),
-        ((mine, other), lambda g, h: [g, h]),
+        ((mine, other), lambda g, h: (g, h)),
+        ([{"b": mine}, (other,)], lambda g, h: [{"b": g}, (h,)]),
         ({"b": mine, 7: other}, lambda g, h: {"b": g, 7: h}),
         ([{"params": mine, "lr": 0.5}, {"params": {"q": other}}], lambda g, h: [g, {"q": h}]),
         ({"params": [mine, other]}, lambda g, h: [g, h]),
@@ -77,8 +78,8 @@ def test_averages_have_the_structure_of_the_parameters(backend):
 def convert(tree, backend):
     if isinstance(tree, dict):
         return {key: convert(x, backend) for key, x in tree.items()}
-    if isinstance(tree, list):
-        return [convert(x, backend) for x in tree]
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(convert(x, backend) for x in tree)
     return backend.to_numpy(tree)
 
 
