@@ -9,6 +9,7 @@ from gpuopt.loss_scaler import LossScaler
 from gpuopt.lowering.program import LoweringError
 from gpuopt.optimizer import Optimizer
 from gpuopt.optimizers import (
+    ASGD,
     SGD,
     Adadelta,
     Adagrad,
@@ -20,6 +21,7 @@ from gpuopt.optimizers import (
     NAdam,
     RAdam,
     RMSprop,
+    Rprop,
 )
 from gpuopt.prefetch import prefetch
 from gpuopt.rules import Rule
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "ASGD",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -50,6 +53,7 @@ __all__ = [
     "Optimizer",
     "RAdam",
     "RMSprop",
+    "Rprop",
     "Rule",
     "check_gradients",
     "effective_window",

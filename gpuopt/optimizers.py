@@ -188,3 +188,33 @@ def Lion(
     """The sign of an average of the gradients: see `gpuopt.rules.Lion`."""
     rule = rules.Lion(betas, weight_decay, maximize)
     return Optimizer(params, rule, lr=lr, average=average, backend=backend)
+
+
+def Rprop(
+    params: Any,
+    lr: float | Schedule = 1e-2,
+    etas: tuple[float, float] = (0.5, 1.2),
+    step_sizes: tuple[float, float] = (1e-6, 50.0),
+    maximize: bool = False,
+    average: float | None = None,
+    backend: str | None = None,
+) -> Optimizer:
+    """A step size for every element, by the signs of the gradient: see `gpuopt.rules.Rprop`."""
+    rule = rules.Rprop(etas, step_sizes, maximize)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)
+
+
+def ASGD(
+    params: Any,
+    lr: float | Schedule = 1e-2,
+    lambd: float = 1e-4,
+    alpha: float = 0.75,
+    t0: float = 1e6,
+    weight_decay: float = 0.0,
+    maximize: bool = False,
+    average: float | None = None,
+    backend: str | None = None,
+) -> Optimizer:
+    """Gradient descent with an average of the parameters: see `gpuopt.rules.ASGD`."""
+    rule = rules.ASGD(lambd, alpha, t0, weight_decay, maximize)
+    return Optimizer(params, rule, lr=lr, average=average, backend=backend)

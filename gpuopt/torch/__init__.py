@@ -28,6 +28,7 @@ except ImportError as error:
     raise ImportError(f"gpuopt.torch needs PyTorch: pip install gpuopt[torch] ({error})") from error
 
 from gpuopt.torch.optimizers import (
+    ASGD,
     SGD,
     Adadelta,
     Adagrad,
@@ -39,9 +40,11 @@ from gpuopt.torch.optimizers import (
     NAdam,
     RAdam,
     RMSprop,
+    Rprop,
 )
 
 __all__ = [
+    "ASGD",
     "SGD",
     "Adadelta",
     "Adagrad",
@@ -53,4 +56,5 @@ __all__ = [
     "NAdam",
     "RAdam",
     "RMSprop",
+    "Rprop",
 ]

@@ -87,6 +87,20 @@ class Adadelta(Fused, optim.Adadelta):
     keys = Keys({"v": "square_avg", "d": "acc_delta"})
 
 
+class Rprop(Fused, optim.Rprop):
+    """torch.optim.Rprop in one pass: see `gpuopt.rules.Rprop`."""
+
+    rule = rules.Rprop
+    keys = Keys({"prev": "prev", "step_size": "step_size"})
+
+
+class ASGD(Fused, optim.ASGD):
+    """torch.optim.ASGD in one pass: see `gpuopt.rules.ASGD`."""
+
+    rule = rules.ASGD
+    keys = Keys({"ax": "ax"}, {"eta": "eta", "mu": "mu"})
+
+
 class Momentum(Fused, optim.Optimizer):
     """Gradient descent with an average of the gradients: see `gpuopt.rules.Momentum`."""
 

@@ -23,6 +23,8 @@ CASES = [
     ("Adamax", WD),
     ("Adagrad", WD),
     ("Adadelta", WD),
+    ("Rprop", {}),
+    ("ASGD", {"lambd": 0.5, "t0": 5, **WD}),
 ]
 
 

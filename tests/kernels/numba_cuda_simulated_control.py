@@ -73,7 +73,7 @@ def test_control_writes_scalars_and_counts(cls: Any, real: str, tmp_path: Any) -
     c = Control(np.zeros((0, 2)), real=real, rule=rule).run(tmp_path, max_value=0.5, scale=4.0)
     np.testing.assert_array_equal(c.times[:, 0], np.arange(1, 21))
     for name, values in zip(rule.carried, c.times.T[1:], strict=True):
-        expected = [rule.scalars(0.1, row + 1.0)[name] for row in range(20)]
+        expected = [rule.scalars(lr, row + 1.0)[name] for row, lr in enumerate(c.lr)]
         np.testing.assert_allclose(values, expected, rtol=1e-15)
     for row, lr in enumerate(c.lr):
         expected = np.array([*rule.scalars(lr, row + 1.0, 0.25, 0.5, 0.0).values()], real)

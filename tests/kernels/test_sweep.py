@@ -44,8 +44,9 @@ def float64_run(rule, p, grads):
 
 
 def decaying(rule):
-    """The same rule with a weight decay, which each parity test needs."""
-    return type(rule)(**{**vars(rule), "weight_decay": 0.01})
+    """The same rule with a weight decay, where it has one: each parity test needs it."""
+    fields = {**vars(rule), "weight_decay": 0.01}
+    return type(rule)(**{name: fields[name] for name in vars(rule)})
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -19,6 +19,8 @@ SWITCHES: dict[str, tuple[Any, ...]] = {
     "dampening": (0.0, 0.3),
     "lr_decay": (0.0, 0.1),
     "initial_accumulator_value": (0.0, 0.3),
+    "lambd": (0.0, 50.0),  # beside a small learning rate
+    "t0": (1e6, 3.0),
 }
 COMMON = {"weight_decay": 0.01}
 

@@ -138,6 +138,25 @@ def lion(p, g, state, t, lr, rule):
     return p - lr * (np.sign(beta1 * m + (1 - beta1) * g) + rule.weight_decay * p)
 
 
+def rprop(p, g, state, t, lr, rule):
+    g = -g if rule.maximize else g
+    sign = np.sign(g * state.get("prev", np.zeros_like(p)))
+    size = state.get("step_size", np.full_like(p, lr))
+    size = size * np.choose(sign.astype(int) + 1, [rule.etas[0], 1.0, rule.etas[1]])
+    state["step_size"] = np.clip(size, *rule.step_sizes)
+    state["prev"] = g * (sign >= 0)
+    return p - np.sign(state["prev"]) * state["step_size"]
+
+
+def asgd(p, g, state, t, lr, rule):
+    """eta and mu from t alone, which is right while lr stays."""
+    eta = lr / (1 + rule.lambd * lr * (t - 1)) ** rule.alpha
+    mu = 1 / max(1, t - 1 - rule.t0)
+    p = p * (1 - rule.lambd * eta) - eta * l2(rule, p, g)
+    state["ax"] = state.get("ax", 0) * (1 - mu) + mu * p
+    return p
+
+
 FORMULAS = {
     "SGD": sgd,
     "Momentum": momentum,
@@ -150,4 +169,6 @@ FORMULAS = {
     "Adagrad": adagrad,
     "Adadelta": adadelta,
     "Lion": lion,
+    "Rprop": rprop,
+    "ASGD": asgd,
 }

@@ -33,6 +33,8 @@ CASES = [
     ("Adamax", {"lr": 0.01, "maximize": True, **WD}),
     ("Adagrad", {"lr": 0.01, "lr_decay": 0.1, "maximize": True, **WD}),
     ("Adadelta", {"lr": 0.01, "maximize": True, **WD}),
+    ("Rprop", {"lr": 0.01, "etas": (0.4, 1.3), "step_sizes": (5e-3, 0.02), "maximize": True}),
+    ("ASGD", {"lr": 0.01, "lambd": 0.5, "t0": 3, "maximize": True, **WD}),
 ]
 TRIED = [(case, np.float32) for case in range(len(CASES))]
 # In float64 only the fullest: every case of a dtype is another program to compile.

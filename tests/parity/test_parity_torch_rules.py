@@ -13,6 +13,7 @@ torch = optional("torch")
 
 STEPS = 50
 RULES = [rules.NAdam, rules.RAdam, rules.Adamax, rules.Adagrad, rules.Adadelta]
+RULES += [rules.Rprop, rules.ASGD]
 
 
 def torchs(cls):
@@ -87,6 +88,34 @@ def test_betas_that_change_on_the_way():
     assert np.abs(p - fixed).min() > 0
     product = opt.state_dict()["state"]["0"]["mu_product"]
     np.testing.assert_allclose(product, theirs.state[q]["mu_product"].item(), rtol=1e-13)
+
+
+@pytest.mark.parametrize("rule", [rules.Rprop(), rules.ASGD(lambd=0.5, t0=9)], ids=name)
+def test_learning_rates_that_change_on_the_way(rule):
+    """Of Rprop only the first is read, of ASGD each one step late."""
+    p, q, opt, theirs = pair(rule, "d")
+    rng = np.random.default_rng(2)
+    for t in range(STEPS):
+        opt.lr = theirs.param_groups[0]["lr"] = 0.01 * (1 + t % 7)
+        step(opt, theirs, q, numbers(rng, 40, "d"))
+    assert_close(p, q)
+    for key, value in opt.state_dict()["state"]["0"].items():
+        np.testing.assert_allclose(value, theirs.state[q][key].numpy(), rtol=1e-13, err_msg=key)
+
+
+@pytest.mark.parametrize("dtype", ["f", "d", "F", "D"])
+def test_rprop_takes_pytorchs_steps_bit_for_bit(dtype):
+    """No sum in it is rounded twice. Among gradients that are infinite, 0, and so small that the
+    product of two of them is 0."""
+    p, q, opt, theirs = pair(rules.Rprop(), dtype)
+    rng = np.random.default_rng(2)
+    for _ in range(STEPS):
+        g = numbers(rng, 40, dtype)
+        g.view(g.real.dtype)[:8] *= [0, -0.0, 1e-30, 1e-30, 1e-30, 1e30, np.inf, np.inf]
+        step(opt, theirs, q, g)
+    np.testing.assert_array_equal(p, q.detach().numpy())
+    for buffer in ("prev", "step_size"):
+        np.testing.assert_array_equal(opt.state["0"][buffer], theirs.state[q][buffer].numpy())
 
 
 @pytest.mark.parametrize("dtype", ["d", "D"])

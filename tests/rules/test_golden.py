@@ -123,6 +123,33 @@ CASES = [
     (rules.Lion(betas=(0.5, 0.75), weight_decay=0.5), G, (0.85, 0.9075)),
     # the buffer outweighs the second gradient: sign(0.0625 - 0.05)
     (rules.Lion(betas=(0.5, 0.75), weight_decay=0.0), (0.5, -0.1), (0.9, 0.8)),
+    # sizes 0.1, then 1.2 0.1
+    (rules.Rprop(), (0.5, 0.25), (0.9, 0.78)),
+    # the same uphill
+    (rules.Rprop(maximize=True), (0.5, 0.25), (1.1, 1.22)),
+    # the sign changes: no step, and size 0.05, with which the next one is taken; then 1.2 0.05
+    (rules.Rprop(), (0.5, -0.25, -2.0, -0.5), (0.9, 0.9, 0.95, 1.01)),
+    # sizes 0.1, 0.2, 0.4, none and 0.1, 0.1
+    (rules.Rprop(etas=(0.25, 2.0)), (1, 1, 1, -1, -1), (0.9, 0.7, 0.3, 0.3, 0.4)),
+    # a gradient of 0 takes no step and leaves the size; after it no sign has changed
+    (rules.Rprop(), (0.5, 0.0, -0.25), (0.9, 0.9, 1.0)),
+    # 0.12 is cut to 0.11, and 0.055 raised to 0.08
+    (rules.Rprop(step_sizes=(0.08, 0.11)), (1, 1, -1, -1), (0.9, 0.79, 0.79, 0.87)),
+    # the first size is bounded as well
+    (rules.Rprop(step_sizes=(0.2, 50.0)), (1, 1), (0.8, 0.56)),
+    # 0.95 1 - 0.1 0.5;  eta = 0.1 / 1.05, 0.9 - eta (0.5 0.9 - 0.25)
+    (rules.ASGD(lambd=0.5, alpha=1.0), G, (0.9, 0.880952380952381)),
+    # eta = 0.1 / sqrt(1.05)
+    (rules.ASGD(lambd=0.5, alpha=0.5), G, (0.9, 0.880481998540548)),
+    # g = 1;  g = -0.25 + 0.5 0.9 = 0.2
+    (rules.ASGD(lambd=0.0, weight_decay=0.5), G, (0.9, 0.88)),
+    # both decays pull to zero also when maximizing: g = -0.5 + 0.25, 0.95 + 0.1 0.25;
+    # g = 0.25 + 0.25 0.975 = 0.49375, eta = 0.1 / 1.05, 0.975 - eta (0.49375 + 0.5 0.975)
+    (
+        rules.ASGD(lambd=0.5, alpha=1.0, weight_decay=0.25, maximize=True),
+        G,
+        (0.975, 0.881547619047619),
+    ),
 ]
 
 
@@ -144,6 +171,56 @@ def test_radam_is_rectified_from_the_sixth_step(backend):
     for expected in (0.95, 0.9, 0.85, 0.8, 0.75, 0.735253693598336, 0.715746618950066):
         opt.step(backend.asarray(np.full(1, 0.5, "f4")))
         np.testing.assert_allclose(p[0], expected, rtol=6e-7)
+
+
+def test_asgd_averages_from_t0_on(backend):
+    """p = 0.9, 0.8, 0.7, 0.6, 0.5; mu = 1 until t = t0 + 2, then 1 / 2 and 1 / 3."""
+    p = np.ones(1, "f4")
+    opt = gpuopt.ASGD(backend.asarray(p), lr=0.1, lambd=0.0, t0=1, backend=backend.name)
+    for average in (0.9, 0.8, 0.7, (0.7 + 0.6) / 2, (0.7 + 0.6 + 0.5) / 3):
+        opt.step(backend.asarray(np.ones(1, "f4")))
+        np.testing.assert_allclose(backend.to_numpy(opt.state["0"]["ax"]), average, rtol=3e-7)
+
+
+def test_asgd_takes_a_new_learning_rate_one_step_late(backend):
+    p = np.ones(1, "f4")
+    opt = gpuopt.ASGD(backend.asarray(p), lr=0.1, lambd=0.0, backend=backend.name)
+    for lr, expected in ((0.1, 0.9), (0.2, 0.8), (0.3, 0.6), (0.3, 0.3)):
+        opt.lr = lr
+        opt.step(backend.asarray(np.ones(1, "f4")))
+        np.testing.assert_allclose(p, expected, rtol=1e-6)
+
+
+def test_rprop_begins_with_the_learning_rate_of_each_first_step(backend):
+    """Which the second parameter takes one step later, when lr is another."""
+    params = [np.ones(1, "f4") for _ in range(2)]
+    both = [backend.asarray(p) for p in params]
+    opt = gpuopt.Rprop(both, lr=0.1, backend=backend.name)
+    g = backend.asarray(np.ones(1, "f4"))
+    opt.step([g, None])
+    opt.lr = 0.3
+    opt.step([g, g])
+    np.testing.assert_allclose(params, [[1 - 0.1 - 0.12], [1 - 0.3]], rtol=3e-7)
+    opt.lr = 5.0
+    opt.step([g, g])
+    np.testing.assert_allclose(params, [[0.78 - 0.144], [0.7 - 0.36]], rtol=3e-7)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [(rules.Rprop(step_sizes=(0.0, 50.0)), (1, 1, 1)), (rules.ASGD(lambd=0.0), (1, 1, 0.5))],
+    ids=lambda x: str(x)[:5],
+)
+def test_a_first_learning_rate_of_0_is_not_taken_for_none(backend, rule, expected):
+    """As from a warm-up: Rprop's step sizes stay 0, and ASGD's second eta is the first lr."""
+    p = np.ones(1, "f4")
+    rates = (0.0, 0.5, 0.5)
+    opt = gpuopt.Optimizer(
+        backend.asarray(p), rule, lr=lambda t: rates[t - 1], backend=backend.name
+    )
+    for q in expected:
+        opt.step(backend.asarray(np.ones(1, "f4")))
+        assert p[0] == q
 
 
 @pytest.mark.parametrize("rule", rules.ALL)
@@ -168,6 +245,9 @@ def test_the_constructors_pass_every_argument():
         | {"eps": 0.75, "eps_inside_sqrt": True, "maximize": True},
         gpuopt.Adadelta: {"rho": 0.5, "eps": 0.75, "weight_decay": 0.125, "maximize": True},
         gpuopt.Lion: {"betas": (0.5, 0.25), "weight_decay": 0.125, "maximize": True},
+        gpuopt.Rprop: {"etas": (0.5, 1.5), "step_sizes": (0.125, 2.0), "maximize": True},
+        gpuopt.ASGD: {"lambd": 0.5, "alpha": 0.25, "t0": 7.0, "weight_decay": 0.125}
+        | {"maximize": True},
     }
     for make, options in given.items():
         opt = make(np.ones(2), lr=0.3, backend="numpy", **options)

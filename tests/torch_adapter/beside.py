@@ -21,6 +21,8 @@ SHARED = {
     "Adamax": {"lr": 0.01, "weight_decay": 0.1},
     "Adagrad": {"lr": 0.1, "weight_decay": 0.1, "initial_accumulator_value": 0.5},
     "Adadelta": {"lr": 1.0, "weight_decay": 0.1},
+    "Rprop": {"lr": 0.01, "etas": (0.4, 1.3), "step_sizes": (1e-3, 0.1)},
+    "ASGD": {"lr": 0.1, "lambd": 0.2, "t0": 4.0, "weight_decay": 0.1},
 }
 
 

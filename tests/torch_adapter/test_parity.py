@@ -34,8 +34,15 @@ FULLEST = {
     "Adamax": UP,
     "Adagrad": {**UP, "lr_decay": 0.1},
     "Adadelta": UP,
+    "Rprop": {"lr": 0.01, "maximize": True, "step_sizes": (5e-3, 0.02)},
+    "ASGD": {**UP, "lambd": 0.5, "t0": 20},
 }
-COMPILED = [(n, o, torch.float32) for n, full in FULLEST.items() for o in (BASE, full)]
+LEAST = {"Rprop": {"lr": 0.01}}  # which has no weight_decay
+COMPILED = [
+    (name, options, torch.float32)
+    for name, full in FULLEST.items()
+    for options in (LEAST.get(name, BASE), full)
+]
 COMPILED += [("Adam", options, torch.float64) for options in (BASE, FULLEST["Adam"])]
 
 
@@ -98,16 +105,17 @@ def compare(name, options, dtype):
 
 
 def near(a, b):
-    # Some thirty roundings a step on either side, of numbers around one.
-    tolerance = 30 * STEPS * torch.finfo(a.dtype).eps
+    # Some thirty roundings a step on either side, of numbers around one. (A number that PyTorch
+    # keeps in float32 is in float64 here.)
+    tolerance = 30 * STEPS * max(torch.finfo(x.dtype).eps for x in (a, b))
     a, b = a.detach().numpy(), b.detach().numpy()
     np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance)
 
 
 @pytest.fixture
 def numbers(dtype):
-    """PyTorch keeps NAdam's mu_product in its default dtype: have it be no coarser than the
-    parameters."""
+    """PyTorch keeps NAdam's mu_product and ASGD's eta and mu in its default dtype: have it be no
+    coarser than the parameters."""
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64 if dtype == torch.float64 else torch.float32)
     yield

@@ -24,6 +24,8 @@ RULES = [
     rules.Adagrad(),
     rules.Adadelta(),
     rules.Lion(),
+    rules.Rprop(),
+    rules.ASGD(),
 ]
 
 

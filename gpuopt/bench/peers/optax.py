@@ -59,7 +59,11 @@ RECTIFIED = 1e-3  # RAdam's factor, whose terms cancel, is worked out in float32
 def candidates(place: Place) -> Iterator[Candidate | Skipped]:
     problem = place.problem
     if problem.rule not in MADE:
-        yield Skipped("optax", f"optax.{problem.rule.lower()} is another formula")
+        name = problem.rule.lower()
+        there = hasattr(optax, name)
+        yield Skipped(
+            "optax", f"optax.{name} is another formula" if there else f"optax has no {name}"
+        )
     elif problem.dtype == "float64":
         yield Skipped("optax", "jax has float64 only where it is switched on for all of a process")
     else:

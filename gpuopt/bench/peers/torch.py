@@ -18,6 +18,7 @@ KINDS = {
 }
 # Kept and rounded in 16 bits, v is off by one part in 256, or in 2048, a step.
 TOLERANCES = {"bfloat16": 0.05, "float16": 0.02}
+IN_FLOAT32 = {"NAdam": "the product of mu", "ASGD": "eta and mu"}  # whatever the parameters' dtype
 
 
 def candidates(place: Place) -> Iterator[Candidate | Skipped]:
@@ -32,8 +33,8 @@ def candidates(place: Place) -> Iterator[Candidate | Skipped]:
     more = {}
     if dtype in TOLERANCES:
         more = {"tolerance": TOLERANCES[dtype], "remark": f"keeps its state in {dtype}"}
-    elif (rule, dtype) == ("NAdam", "float64"):
-        more = {"tolerance": 1e-6, "remark": "keeps the product of mu in float32"}
+    elif dtype == "float64" and rule in IN_FLOAT32:
+        more = {"tolerance": 1e-6, "remark": f"keeps {IN_FLOAT32[rule]} in float32"}
     for kind, flags in KINDS.items():
         if kind == "fused" and kind not in known:
             yield Skipped("torch fused", f"torch.optim.{rule} has no such setting")
