@@ -1,24 +1,25 @@
 """Reading where many torch tensors lie in compiled code; Python takes 0.1 us for each question.
 
 `follow` reads CPython's tuple and PyTorch's objects in place: a tensor's object points to its
-implementation, which holds shape and strides (up to five axes of each), and points to its storage.
-The offsets between the two marks are found by `gpuopt.torch.layout` on tensors made for it.
+implementation, which holds shape and strides (up to five axes of each), and points to its storage
+and to its version counter. The offsets between the two marks are found by `gpuopt.torch.layout` on
+tensors made for it.
 """
 
-from numba import njit
+from numba import carray, njit
 
-from gpuopt.kernels.headers_numba import TUPLE_ITEMS, TYPE, word
+from gpuopt.kernels.headers_numba import TUPLE_ITEMS, TYPE, word, words_at
 
 # --- formula ---
-IMPL, STORAGE, DATA, SIZES = 16, 16, 16, 56
+IMPL, STORAGE, DATA, NBYTES, SIZES, VERSION, COUNT = 16, 16, 16, 48, 56, 40, 16
 # --- end of formula ---
 
 INLINE = 5  # axes whose lengths and strides lie in the implementation itself
 OFFSET = 1 + 2 * INLINE  # words from the number of axes to the offset into the storage
 DTYPE_AND_DEVICE, KIND = OFFSET + 2, OFFSET + 3  # after the number of elements
 WORDS = KIND + 1
-MOST = WORDS + 4  # of one tensor: also its class, implementation, storage, and in that the data
-LOW = 0xFFFFFFFF  # the upper half of a word with dtype and device is not always set
+MOST = WORDS + 5  # of one tensor: also its class, implementation, storage, its data and its size
+LOW = 0xFFFFFFFF  # the upper half of a word with dtype and device, or with a version, is not used
 
 
 @njit(cache=True)
@@ -46,7 +47,13 @@ def places(tensors, found):
         storage = word(impl + STORAGE)
         if storage == 0:
             return -1
-        for at in (tensor + TYPE, tensor + IMPL, impl + STORAGE, storage + DATA):
+        for at in (
+            tensor + TYPE,
+            tensor + IMPL,
+            impl + STORAGE,
+            storage + DATA,
+            storage + NBYTES,
+        ):
             found[count] = at
             count += 1
         for k in range(WORDS):
@@ -57,10 +64,13 @@ def places(tensors, found):
 
 
 @njit(cache=True)
-def follow(tensors, types, looks, sizes, addresses):
-    """Write the address of every tensor to `addresses`; False if one is another kind of object, or
-    lies otherwise than `looks` has it. `tensors` is the address of a tuple, `types` and `sizes` are
-    the addresses of their classes and the bytes of their elements."""
+def follow(tensors, types, looks, sizes, extents, addresses):
+    """Write the address of every tensor to `addresses`; False if one is another kind of object,
+    lies otherwise than `looks` has it, or reaches beyond the memory of its storage.
+
+    `tensors` is the address of a tuple. `types` are the addresses of the tensors' classes, `sizes`
+    the bytes of an element, and `extents` the bytes from a tensor's first to the end of its last
+    element, 0 for an empty one."""
     for k in range(len(types)):
         tensor = word(tensors + TUPLE_ITEMS + 8 * k)
         if word(tensor + TYPE) != types[k]:
@@ -81,5 +91,19 @@ def follow(tensors, types, looks, sizes, addresses):
         storage = word(impl + STORAGE)
         if storage == 0:
             return False
-        addresses[k] = word(storage + DATA) + word(lies + 8 * OFFSET) * sizes[k]
+        begin, data = word(lies + 8 * OFFSET) * sizes[k], word(storage + DATA)
+        if extents[k] > 0 and (data == 0 or begin + extents[k] > word(storage + NBYTES)):
+            return False
+        addresses[k] = data + begin
     return True
+
+
+@njit(cache=True)
+def bump(tensors):
+    """Raise the version of every tensor (their addresses) by one, as PyTorch does when it writes to
+    a tensor. One that was made in inference mode has no version."""
+    for tensor in tensors:
+        counter = word(word(tensor + IMPL) + VERSION)
+        if counter != 0:
+            version = carray(words_at(counter + COUNT), (1,))
+            version[0] = (version[0] & ~LOW) | ((version[0] + 1) & LOW)

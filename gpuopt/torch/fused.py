@@ -10,24 +10,55 @@ import torch
 from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from gpuopt.options import bound
-from gpuopt.parameters import labelled
 from gpuopt.rules.base import Rule
-from gpuopt.torch.binding import Binding, all_params, keys_of
+from gpuopt.torch.binding import Binding, all_params
 from gpuopt.torch.hyper import Settings
-from gpuopt.torch.state import Keys, restored
-from gpuopt.torch.tensors import check_parameter, only_gpu
+from gpuopt.torch.shown import ShownState
+from gpuopt.torch.state import Keys, number_dtype, numbers_of, restored
+from gpuopt.torch.tensors import only_gpu
+from gpuopt.torch.turn import alone
 
 MAX_NORM = inspect.Parameter(
     "max_norm", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=float | None
 )
 
 
+# by the class of torch.optim's: what takes the sparse gradients of its users
+SPARSE = {
+    torch.optim.SGD: ", or use torch.optim.SGD for it, which has the same formula",
+    torch.optim.Adagrad: ", or use torch.optim.Adagrad for it, which has the same formula",
+    torch.optim.Adam: (
+        ", or use torch.optim.SparseAdam for it, which leaves the state of rows without a gradient"
+    ),
+}
+
 OURS = object()  # marks a step whose hooks we call
+
+
+class Held:
+    """What gpuopt keeps for an optimizer, in one object: wrappers that forward an optimizer's
+    attributes, or have copied them, come to the same one."""
+
+    def __init__(self) -> None:
+        self.binding: Binding | None = None
+        self.loading: dict[str, Any] | None = None  # the state that is about to be loaded
+        self.turn: dict[str, Any] = {}  # of who is at work, see `alone`
+
+    def release(self) -> None:
+        """Give up the plans. RuntimeError if a graph holds one of their steps."""
+        if self.binding is not None:
+            self.binding.release()
+            self.binding = None
+
+    def settle(self) -> None:
+        """Have torch's state show what a GPU has counted; waits for it."""
+        if self.binding is not None and not self.binding.settled:
+            alone(self.turn, self.binding.settle)
 
 
 def step(opt: "Fused", closure: Callable[[], Any] | None = None) -> Any:
     """Update every parameter that has a gradient, in place. `closure` is called first, with
-    gradients enabled, and what it returns is returned."""
+    gradients enabled, and what it returns is returned. RuntimeError if another thread is at it."""
     loss = None
     if closure is not None:
         with torch.enable_grad():
@@ -35,13 +66,18 @@ def step(opt: "Fused", closure: Callable[[], Any] | None = None) -> Any:
     scale, found = opt.scaling
     if found is not None and opt.skips(found):
         return loss
-    if opt._binding is None or not opt._binding.step(scale, found):
-        with torch.no_grad():
-            opt.release()
-            binding = Binding(opt)
-            binding.first()
-            opt._binding = binding
+    alone(opt._held.turn, advance, opt, scale, found)
     return loss
+
+
+def advance(opt: "Fused", scale: torch.Tensor | None, found: torch.Tensor | None) -> None:
+    held = opt._held
+    if held.binding is None or not held.binding.step(scale, found):
+        with torch.no_grad():
+            held.release()
+            binding = Binding(opt)
+            binding.first(scale, found)
+            held.binding = binding
 
 
 step_with_hooks = torch.optim.Optimizer.profile_hook_step(step)
@@ -75,9 +111,9 @@ class Fused:
     rule: type[Rule]
     keys: Keys
     param_groups: list[dict[str, Any]]
-    _step_supports_amp_scaling = True  # GradScaler then leaves unscaling and skipping to `step`
-    _binding: Binding | None = None
-    _loading: dict[str, Any] | None = None
+    state: defaultdict[torch.Tensor, Any]
+    max_norm: float | None
+    _held: Held
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Show torch's arguments, and max_norm, where the constructor takes just these."""
@@ -89,9 +125,22 @@ class Fused:
             arguments = list(torchs.parameters.values())[1:]
             cls.__signature__ = torchs.replace(parameters=[*arguments, MAX_NORM])
 
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """Also what has copied an optimizer, or read it from a file, has all attributes."""
+        new = super().__new__(cls)
+        new._held, new.max_norm = Held(), None
+        return new
+
+    @torch._disable_dynamo  # type: ignore[attr-defined]
     def __init__(self, *args: Any, max_norm: float | None = None, **kwargs: Any) -> None:
         self.max_norm = None if max_norm is None else bound("max_norm", max_norm)
         super().__init__(*args, **kwargs)
+        self.state = ShownState(self._held.settle, self.state)
+        counted = [entries for entries in self.state.values() if "step" in entries]  # Adagrad's
+        for entries, zero in zip(
+            counted, numbers_of([0] * len(counted), number_dtype()), strict=True
+        ):
+            entries["step"] = zero  # on the CPU, whatever the default device, and side by side
         leave_untraced(Fused.step)
 
     def rule_of(self, group: dict[str, Any]) -> type[Rule]:
@@ -100,11 +149,8 @@ class Fused:
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         super().add_param_group(param_group)  # pyright: ignore
-        group = self.param_groups[-1]
         try:
-            with torch.no_grad():
-                for key, p in zip(keys_of(self.param_groups)[-1], group["params"], strict=True):
-                    check_parameter(p, labelled(key))
+            group = self.param_groups[-1]
             Settings(self.rule_of(group), group)
         except Exception:
             del self.param_groups[-1]
@@ -132,63 +178,59 @@ class Fused:
         )
         return bool(hooks) and getattr(type(self).step, "hooked", None) is OURS
 
-    def release(self) -> None:
-        """Give up the plans. RuntimeError if a graph holds one of their steps."""
-        if self._binding is not None:
-            self._binding.release()
-            self._binding = None
+    @property
+    def _binding(self) -> Binding | None:
+        return self._held.binding
 
     @property
     def scaling(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """The loss scale, and whether a gradient is not finite, as GradScaler leaves them here."""
-        return getattr(self, "grad_scale", None), getattr(self, "found_inf", None)
+        own = self.__dict__
+        return own.get("grad_scale"), own.get("found_inf")
 
     def skips(self, found: torch.Tensor) -> bool:
         """Whether the host is to skip the step. Where all is on one GPU, that decides by itself."""
         return only_gpu(all_params(self)) is None and bool(found.item())
 
     @property
+    def sparse_advice(self) -> str:
+        """What an error says of sparse gradients, for which torch.optim has something."""
+        for kind, advice in SPARSE.items():
+            if isinstance(self, kind):
+                return advice
+        return ""
+
+    @property
     def grad_norm(self) -> float:
         """The L2 norm of the last step's gradients before clipping, without loss scale. Reading it
         waits for a GPU. RuntimeError if no step has measured it, as those with `max_norm` do."""
-        if self._binding is None:
+        binding = self._held.binding
+        if binding is None or not binding.bounds:
             raise RuntimeError("no step was taken yet, so no norm was measured")
-        return self._binding.bounds[0].stepper.grad_norm()
-
-    @property
-    def state(self) -> defaultdict[torch.Tensor, Any]:
-        """What torch.optim keeps for each parameter. After a step that a GPU may have skipped,
-        reading it waits for the GPU."""
-        if self._binding is not None:
-            self._binding.settle()
-        return self.kept
-
-    @property
-    def kept(self) -> defaultdict[torch.Tensor, Any]:
-        """The same as it stands, for who need not know whether a step was skipped."""
-        return self.__dict__["state"]
-
-    @state.setter
-    def state(self, value: defaultdict[torch.Tensor, Any]) -> None:
-        self.__dict__["state"] = value
+        return binding.bounds[0].stepper.grad_norm()
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint of this optimizer or of torch.optim's of the same name. State of
         16-bit parameters stays float32. Whatever raises changes nothing."""
         keep = self.register_load_state_dict_pre_hook(  # pyright: ignore
-            lambda opt, given: setattr(opt, "_loading", given)  # as other hooks have left it
+            lambda opt, given: setattr(self._held, "loading", given)  # as other hooks have left it
         )
         try:
             super().load_state_dict(state_dict)  # pyright: ignore
         finally:
             keep.remove()
-            self._loading = None
+            self._held.loading = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "max_norm": self.max_norm}  # pyright: ignore
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if self._loading is not None:
-            restored(state, self._loading, self.keys)
-        self.release()
+        alone(self._held.turn, self._take_over, state)
+
+    def _take_over(self, state: dict[str, Any]) -> None:
+        if self._held.loading is not None:
+            restored(state, self._held.loading, self.keys)
+        self._held.release()
+        if "state" in state:
+            state = {**state, "state": ShownState(self._held.settle, state["state"])}
         super().__setstate__(state)  # pyright: ignore

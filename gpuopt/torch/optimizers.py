@@ -4,9 +4,6 @@ Arguments, defaults and checks are torch's own, with `max_norm` besides; the equ
 rule's docstring.
 """
 
-# pyright: reportIncompatibleVariableOverride=false
-# (torch has `state` as an attribute; here it is a property, which asks the GPU when it must)
-
 from collections.abc import Iterable
 from typing import Any
 

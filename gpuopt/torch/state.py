@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from gpuopt.rules.base import Rule
-from gpuopt.torch.tensors import local, state_dtype
+from gpuopt.torch.layout import is_backed
+from gpuopt.torch.tensors import check_memory, local, state_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +60,7 @@ def check_buffer(buffer: Any, p: torch.Tensor, what: str) -> None:
         raise ValueError(
             f"{what} has shape {given[0]} on {given[1]}, expected {tuple(p.shape)} on {p.device}"
         )
+    check_memory(local(buffer), what)
 
 
 def is_whole(state: dict[str, Any], p: torch.Tensor, rule: Rule, keys: Keys) -> bool:
@@ -69,6 +71,7 @@ def is_whole(state: dict[str, Any], p: torch.Tensor, rule: Rule, keys: Keys) -> 
     return ("step" in state or not keys.counted) and all(
         isinstance(x, torch.Tensor)
         and (local(x).shape, x.device, x.dtype) == (part.shape, p.device, state_dtype(p))
+        and is_backed(local(x))
         for x in buffers
     )
 
@@ -86,14 +89,13 @@ def restored(new: dict[str, Any], saved: dict[str, Any], keys: Keys) -> None:
     again, and numbers their dtype, which torch.optim has cast to the parameter's."""
     params = [p for group in new["param_groups"] for p in group["params"]]
     numbers = [n for group in saved["param_groups"] for n in group["params"]]
+    scalars: dict[tuple[str, torch.dtype], dict[torch.Tensor, Any]] = {}
     for p, n in zip(params, numbers, strict=True):
         for key, value in saved["state"].get(n, {}).items():
-            if not isinstance(value, torch.Tensor):
-                continue
             if key == "step" or key in keys.scalars.values():
-                new["state"][p][key] = value.clone()
-            if key not in keys.buffers.values():  # what a user keeps there is not ours to check
-                continue
+                scalars.setdefault((key, scalar_dtype(key, value)), {})[p] = value
+            if not isinstance(value, torch.Tensor) or key not in keys.buffers.values():
+                continue  # what a user keeps there is not ours to check
             if value.shape != p.shape:
                 raise ValueError(
                     f"{key!r} to load for parameter {n} has shape {tuple(value.shape)}, expected "
@@ -101,3 +103,24 @@ def restored(new: dict[str, Any], saved: dict[str, Any], keys: Keys) -> None:
                 )
             if p.element_size() == 2:
                 new["state"][p][key] = value.to(device=p.device, dtype=torch.float32, copy=True)
+    for (key, dtype), values in scalars.items():
+        whole = numbers_of([float(value) for value in values.values()], dtype)
+        for p, number in zip(values, whole, strict=True):
+            new["state"][p][key] = number
+
+
+def scalar_dtype(key: str, value: Any) -> torch.dtype:
+    """In which a number is loaded: a step count's own, and float64 for what is rounded."""
+    if key != "step":
+        return torch.float64
+    return value.dtype if isinstance(value, torch.Tensor) else number_dtype()
+
+
+def numbers_of(values: Any, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:
+    """Tensors without axes for these numbers, side by side in the CPU's memory."""
+    return torch.tensor(values, dtype=dtype, device="cpu").unbind()
+
+
+def number_dtype() -> torch.dtype:
+    """In which PyTorch keeps a step count."""
+    return torch.float64 if torch.get_default_dtype() == torch.float64 else torch.float32

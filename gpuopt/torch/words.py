@@ -11,10 +11,11 @@ import numpy as np
 from gpuopt.backends.cache import import_source
 from gpuopt.lowering.python import whole_text
 from gpuopt.torch import layout
+from gpuopt.torch.shown import ShownState
 
 LENGTH, ITEMS = 16, 24  # of a list, behind its reference count and its type
 VERSION = 24  # of a dict, behind its length: every change of it gives it another (PEP 509)
-DICTS = (dict, defaultdict)  # others may mean something else by their items
+DICTS = (dict, defaultdict, ShownState)  # others may mean something else by their items
 
 
 class Words:

@@ -75,6 +75,12 @@ def near(found, expected):
 
 
 def ours(params, **options):
+    """Adam that takes the scale out and skips by itself."""
+    return optim.Adam(params, **SETTINGS, fused=True, **options)
+
+
+def plain(params, **options):
+    """Adam for which GradScaler does so."""
     return optim.Adam(params, **SETTINGS, **options)
 
 
@@ -89,25 +95,29 @@ def either(request):
 
 
 @pytest.mark.usefixtures("either")
-def test_the_same_steps_are_skipped_as_by_pytorchs_fused_adam():
-    same(train(ours), train(theirs))
+@pytest.mark.parametrize("make", [ours, plain])
+def test_the_same_steps_are_skipped_as_by_pytorchs_fused_adam(make):
+    same(train(make), train(theirs))
 
 
 @pytest.mark.usefixtures("by_numpy")
+@pytest.mark.parametrize("make", [ours, plain])
 @pytest.mark.parametrize("before_step", [unscale, unscale_and_clip])
-def test_gradients_unscaled_by_the_loop_are_not_unscaled_again(before_step):
-    same(train(ours, before_step), train(theirs, before_step))
+def test_gradients_unscaled_by_the_loop_are_not_unscaled_again(before_step, make):
+    same(train(make, before_step), train(theirs, before_step))
 
 
 @pytest.mark.usefixtures("either")
-def test_max_norm_with_a_scaler_is_unscaling_clipping_and_stepping():
-    same(train(lambda params: ours(params, max_norm=2.0)), train(theirs, unscale_and_clip))
+@pytest.mark.parametrize("make", [ours, plain])
+def test_max_norm_with_a_scaler_is_unscaling_clipping_and_stepping(make):
+    same(train(lambda params: make(params, max_norm=2.0)), train(theirs, unscale_and_clip))
 
 
 @pytest.mark.usefixtures("by_numpy")
-def test_clipping_under_a_scaler_only_unscales_gradients_and_tells_their_norm():
+@pytest.mark.parametrize("make", [ours, plain])
+def test_clipping_under_a_scaler_only_unscales_gradients_and_tells_their_norm(make):
     params = start()
-    opt = ours(params, max_norm=2.0)
+    opt = make(params, max_norm=2.0)
     scaler = torch.amp.GradScaler("cpu", init_scale=512.0)
     scaled_gradients(scaler, params, 0)
     given = [p.grad.clone() for p in params]
@@ -139,9 +149,10 @@ def test_any_found_inf_but_zero_skips(found, scale):
 
 
 @pytest.mark.usefixtures("by_numpy")
-def test_a_skipped_step_changes_nothing():
+@pytest.mark.parametrize("make", [ours, plain])
+def test_a_skipped_step_changes_nothing(make):
     params = start()
-    opt = ours(params)
+    opt = make(params)
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
 
     def step(t, overflow=None):
@@ -177,3 +188,36 @@ def test_max_norm_is_clip_grad_norm_before_the_step(max_norm):
         assert opt.grad_norm == pytest.approx(float(norm), rel=1e-6)
         assert all(torch.equal(p.grad, g) for p, g in zip(params, given, strict=True))
     near(params, expected)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW", "Adagrad", "RMSprop", "NAdam"])
+@pytest.mark.parametrize("options", [{}, {"fused": True}, {"fused": False}, {"foreach": True}])
+def test_who_unscales_is_decided_as_by_torch(name, options):
+    """Lightning refuses to clip in mixed precision where the optimizer does."""
+    if "fused" in options and name in ("RMSprop", "NAdam"):
+        with pytest.raises(TypeError, match="fused"):
+            getattr(optim, name)(start(), **options)
+        return
+    made = [getattr(side, name)(start(), **options) for side in (optim, torch.optim)]
+    flags = [getattr(opt, "_step_supports_amp_scaling", False) for opt in made]
+    assert flags == [bool(options.get("fused"))] * 2
+
+
+@pytest.mark.usefixtures("by_numpy")
+@pytest.mark.parametrize("make", [ours, plain])
+def test_hooks_of_a_skipped_step_are_called_where_torch_calls_them(make):
+    """So `step_was_skipped` of accelerate is right, which wraps `step`."""
+    fused = make is ours
+    calls = []
+    for make_one in (make, lambda ps: torch.optim.Adam(ps, **SETTINGS, fused=fused)):
+        params, seen = start(), []
+        opt = make_one(params)
+        opt.register_step_pre_hook(lambda *a, seen=seen: seen.append("pre"))
+        opt.register_step_post_hook(lambda *a, seen=seen: seen.append("post"))
+        scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+        for t, overflow in enumerate((float("inf"), None)):
+            scaled_gradients(scaler, params, t, overflow)
+            scaler.step(opt)
+            scaler.update()
+        calls.append(seen)
+    assert calls[0] == calls[1] == ["pre", "post"] * (2 if fused else 1)

@@ -46,6 +46,63 @@ def test_autograd_sees_that_parameters_changed():
             loss.backward()
 
 
+@pytest.mark.parametrize("side", [ours, torch.optim], ids=["gpuopt", "torch"])
+def test_autograd_sees_that_state_changed(side):
+    """A loss that reads the second moments (as of a learned or regularised preconditioner)."""
+    w, x = torch.ones(8, requires_grad=True), torch.ones(8, requires_grad=True)
+    opt = side.Adam([w], foreach=False)
+    w.grad = torch.ones(8)
+    opt.step()
+    for _ in range(2):
+        loss = (x * opt.state[w]["exp_avg_sq"]).sum()
+        opt.step()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            loss.backward()
+    loss = (x * opt.state[w]["exp_avg_sq"]).sum()
+    loss.backward()
+    assert torch.equal(x.grad, opt.state[w]["exp_avg_sq"])
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_versions_of_all_that_a_step_writes_and_of_nothing_else(compiled, monkeypatch):
+    if not compiled:
+        monkeypatch.setattr("gpuopt.torch.layout.reader", lambda: None)
+    params = parameters()
+    opt = ours.NAdam(params, lr=0.1)
+    train(opt, 2)
+    opt.state[params[0]]["mine"] = torch.zeros(3)
+    params[1].grad = None
+
+    def versions():
+        return {
+            (k, key): x._version
+            for k, p in enumerate(params)
+            for key, x in {**opt.state[p], "p": p, "g": p.grad}.items()
+            if x is not None
+        }
+
+    before = versions()
+    opt.step()
+    changed = {key for key, version in versions().items() if version != before[key]}
+    written = {"p", "exp_avg", "exp_avg_sq"}
+    assert {(k, key) for k, key in changed if key not in ("step", "mu_product")} == {
+        (k, key) for k in (0, 2, 3) for key in written
+    }
+    assert {(k, key) for k in (0, 2, 3) for key in ("step", "mu_product")} <= changed
+    assert all(version - before[key] >= 0 for key, version in versions().items())
+
+
+def test_a_step_that_is_refused_raises_no_version():
+    params = parameters()
+    opt = ours.Adam(params, lr=0.1)
+    train(opt, 2)
+    before = [x._version for p in params for x in (p, *opt.state[p].values())]
+    params[2].grad = params[2].detach()
+    with pytest.raises(ValueError, match="share memory"):
+        opt.step()
+    assert [x._version for p in params for x in (p, *opt.state[p].values())] == before
+
+
 def test_nothing_outside_a_view_is_written():
     whole = torch.arange(600.0).reshape(20, 30)
     left = whole.clone()

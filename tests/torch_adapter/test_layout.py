@@ -151,7 +151,7 @@ def test_a_reader_that_reads_wrongly_is_not_used():
         look = staticmethod(layout.reader().look)
 
         @staticmethod
-        def follow(tensors, types, looks, sizes, addresses):
+        def follow(tensors, types, looks, sizes, extents, addresses):
             addresses[:] = 0
             return True
 

@@ -26,6 +26,8 @@ REFUSED = {
     "fake": (fake, "fake tensor.*to_empty"),
     "integers": (lambda: torch.zeros(3, dtype=torch.int64), "dtype torch.int64; gpuopt steps"),
     "flags": (lambda: torch.zeros(3, dtype=torch.bool), "dtype torch.bool; gpuopt steps"),
+    "bytes": (lambda: torch.zeros(3, dtype=torch.uint8), "dtype torch.uint8; gpuopt steps"),
+    "float8": (lambda: torch.zeros(4).to(torch.float8_e4m3fn), "dtype torch.float8_e4m3fn"),
     "sparse": (
         lambda: torch.zeros(3).to_sparse().requires_grad_(),
         "layout torch.sparse_coo; gpuopt steps dense",
@@ -34,20 +36,102 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("make", "why"), REFUSED.values(), ids=REFUSED)
-def test_a_parameter_without_plain_memory(make, why):
+def test_a_parameter_without_plain_memory_is_refused_when_it_gets_a_gradient(make, why):
+    """Frozen, as in quantised or offloaded base models, it may be there."""
+    params, frozen = parameters(), make()
+    opt = ours.Adam([params[0], frozen, params[1]])
+    opt.add_param_group({"params": [make(), *params[2:]]})
+    twins = parameters()
+    peer = ours.Adam([*twins[:2]])
+    peer.add_param_group({"params": twins[2:]})
+
+    def step(one, leaves):
+        for k, p in enumerate(leaves):
+            p.grad = torch.full_like(p, k + 1.0)
+        one.step()
+
+    for _ in range(3):
+        step(opt, params)
+        step(peer, twins)
+    same_bits(params, twins)
+    assert len(opt.state) == len(params)
+    opt.load_state_dict(opt.state_dict())
+    frozen.grad = frozen.detach().clone()
     with pytest.raises(TypeError, match=f"{PLACE}.*{why}"):
-        ours.Adam([parameters()[0], make()])
-    opt = ours.Adam(parameters())
-    groups = list(opt.param_groups)
-    with pytest.raises(TypeError, match=rf"params\[4\].*{why}"):
-        opt.add_param_group({"params": [make()]})
-    assert opt.param_groups == groups
-    train(opt, 1)
+        step(opt, params)
+    same_bits(params, twins)
+    frozen.grad = None
+    step(opt, params)
+    step(peer, twins)
+    same_bits(params, twins)
+    assert float(opt.state[params[0]]["step"]) == 4
+
+
+def test_an_optimizer_of_frozen_parameters_only():
+    p = torch.zeros(3, dtype=torch.uint8)
+    opt = ours.Adam([p], max_norm=1.0)
+    opt.step()
+    opt.step()
+    assert len(opt.state) == 0
+    with pytest.raises(RuntimeError, match="no norm was measured"):
+        _ = opt.grad_norm
+
+
+def test_a_frozen_parameter_that_becomes_one_that_can_be_stepped():
+    p = torch.nn.Parameter(torch.ones(3, dtype=torch.uint8), requires_grad=False)
+    opt = ours.SGD([p], lr=1.0)
+    opt.step()
+    p.data = torch.ones(3)
+    p.grad = torch.ones(3)
+    opt.step()
+    assert p.tolist() == [0, 0, 0]
 
 
 def test_errors_know_the_names_of_parameters():
+    p = torch.zeros(3, device="meta", requires_grad=True)
+    opt = ours.Adam([("head.bias", p)])
+    p.grad = torch.zeros(3, device="meta")
     with pytest.raises(TypeError, match=r"^params\['head\.bias'\] is a meta tensor"):
-        ours.Adam([("head.bias", torch.zeros(3, device="meta", requires_grad=True))])
+        opt.step()
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [
+        ("SGD", "sparse=False, or use torch.optim.SGD for it, which has the same formula"),
+        ("Adagrad", "sparse=False, or use torch.optim.Adagrad for it"),
+        ("Adam", "sparse=False, or use torch.optim.SparseAdam for it"),
+        ("AdamW", "sparse=False, or use torch.optim.SparseAdam for it"),
+        ("RMSprop", "sparse=False$"),
+        ("Lion", "sparse=False$"),
+    ],
+)
+def test_a_sparse_gradient_is_told_what_takes_it(name, advice, first):
+    params = parameters(shapes=[(5, 7), (5, 7)])
+    opt = getattr(ours, name)(params)
+    if not first:
+        train(opt, 1)
+    params[1].grad = torch.ones(5, 7).to_sparse()
+    with pytest.raises(RuntimeError, match=f"gradient of .*{PLACE}.* is sparse.*{advice}"):
+        opt.step()
+
+
+def test_a_gradient_of_another_dtype():
+    p = torch.ones(3, dtype=torch.bfloat16, requires_grad=True)
+    if not hasattr(p, "grad_dtype"):  # then PyTorch itself refuses it
+        with pytest.raises(RuntimeError, match=r"dtype|type"):
+            p.grad = torch.ones(3)
+        return
+    p.grad_dtype = None
+    opt = ours.SGD([p], lr=0.5)
+    p.grad = torch.ones(3)
+    with pytest.raises(ValueError, match=r"has dtype torch.float32, but .* keep p.grad_dtype"):
+        opt.step()
+    assert (p == 1).all()
+    p.grad = p.grad.to(p.dtype)
+    opt.step()
+    assert (p == 0.5).all()
 
 
 @pytest.mark.parametrize("first", [True, False])
