@@ -1,11 +1,12 @@
 """Files whose contents are not those that were saved: the checksum tells."""
 
 import json
+import os
 
 import pytest
 
 from gpuopt import tensor_file
-from tests.checkpoints import NUMPY, everything, make, parts, put, run
+from tests.checkpoints import NUMPY, everything, make, parts, put, run, write
 from tests.optional import optional
 
 optional("safetensors.numpy")
@@ -44,6 +45,28 @@ def test_a_file_that_changes_while_it_is_read(end, path, monkeypatch):
     with pytest.raises(ValueError, match=f"state.safetensors: .*{words}"):
         fresh.load(path)
     assert everything(fresh, q, NUMPY, {}) == before
+
+
+def test_a_file_without_a_checksum_that_is_overwritten_while_it_is_read(path, monkeypatch):
+    """Those of older versions have none: the time of the change tells."""
+    opt, p = make(NUMPY)
+    run(opt, p, NUMPY, 0, 3)
+    opt.save(path)
+    write(path, *parts(path))
+    opt.load(path)
+    os.utime(path, (0, 0))
+    before = everything(opt, p, NUMPY, {})
+
+    def then_changed(file, size, real=tensor_file.read_header):
+        header = real(file, size)
+        with open(path, "r+b") as other:
+            other.write(path.read_bytes()[:-1] + b"x")
+        return header
+
+    monkeypatch.setattr(tensor_file, "read_header", then_changed)
+    with pytest.raises(ValueError, match=r"was written to while it was read; load it again"):
+        opt.load(path)
+    assert everything(opt, p, NUMPY, {}) == before
 
 
 def swapped_names(header):

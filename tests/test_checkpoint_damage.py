@@ -56,6 +56,13 @@ def declared(name, **changes):
     return edit
 
 
+def twice(path):
+    """Name a tensor without elements twice in the header, of which json keeps the last."""
+    header, about, data = parts(path)
+    write(path, header | {"E/m": header["e/m"]}, about, data)
+    path.write_bytes(path.read_bytes().replace(b'"E/m"', b'"e/m"'))
+
+
 def generators(seed):
     return {"data": np.random.default_rng(seed), "dropout": np.random.default_rng(seed + 1)}
 
@@ -124,6 +131,7 @@ DAMAGE = {
     "other size": (declared("w/m", shape=[7, 32]), "tensor 'w/m' has shape .* and 924 bytes"),
     "hole": (declared("b/m", data_offsets=[0, 4]), "tensor '.*' begins at byte"),
     "one offset": (declared("w/m", data_offsets=[0]), "tensor 'w/m' has shape"),
+    "twice": (twice, r"names come twice: \['e/m'\]"),
     "more of a tensor": (declared("w/m", more=1), "tensor 'w/m' lacks one of dtype"),
     "data left": (
         lambda path: path.write_bytes(path.read_bytes() + b"x"),
