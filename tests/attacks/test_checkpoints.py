@@ -271,6 +271,9 @@ def moments(count, tries):
     return every if tries >= count else sorted(random.Random(tries).sample(every, tries))
 
 
+# An interrupt just before `with open` closes the file leaves that to the garbage collector, which
+# warns; that is so of every `with`.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @tries_of_each
 def test_an_interrupted_load_is_whole_or_has_not_begun(tries, path):
     opt, p = of_each_kind()
