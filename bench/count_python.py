@@ -46,7 +46,8 @@ def quiet() -> Iterator[None]:
 def is_ours(frame: FrameType) -> bool:
     """Of the library, or of what it prints."""
     name = frame.f_code.co_filename
-    return name.startswith(f"{ROOT}{os.sep}gpuopt{os.sep}") or f"{os.sep}gpuopt_" in name
+    printed = os.path.basename(name).lstrip("<").startswith("gpuopt_")
+    return printed or name.startswith(f"{ROOT}{os.sep}gpuopt{os.sep}")
 
 
 def bytecodes(step: Step) -> tuple[int, int]:

@@ -72,10 +72,10 @@ def test_bytes_that_an_instruction_moves(bench, line, moves):
     assert bench("count_loops").moved([line]) == moves
 
 
-def call(python, text):
-    """What `host` counts of f, which is compiled as if it stood in the library."""
+def call(python, text, file=f"{ROOT}/gpuopt/invented.py"):
+    """What `host` counts of f, which is compiled as if it stood in `file`, one of the library's."""
     names = {}
-    exec(compile(textwrap.dedent(text), f"{ROOT}/gpuopt/invented.py", "exec"), names)
+    exec(compile(textwrap.dedent(text), file, "exec"), names)
     return python.host(names["f"])
 
 
@@ -94,6 +94,20 @@ def test_others_code_is_counted_by_itself(bench):
     found = bench("count_python").host(lambda: np.broadcast_to(0, (2,)))
     assert found["bytecodes in gpuopt"] == 0
     assert found["bytecodes in others' files"] > 10
+
+
+@pytest.mark.parametrize(
+    ("file", "ours"),
+    [
+        ("/home/ann/.cache/gpuopt/gpuopt_Adam_763602d306fe3c6e.py", True),
+        ("<gpuopt_Adam_763602d306fe3c6e>", True),
+        ("/home/ann/gpuopt_checkout/venv/lib/numpy/numeric.py", False),
+    ],
+)
+def test_printed_modules_are_ours_and_what_lies_in_a_folder_called_so_is_not(bench, file, ours):
+    found = call(bench("count_python"), "def f():\n    return 1 + 2\n", file)
+    assert (found["bytecodes in gpuopt"] > 0) == ours
+    assert (found["bytecodes in others' files"] > 0) != ours
 
 
 def test_the_peak_is_that_of_the_call_alone(bench):
