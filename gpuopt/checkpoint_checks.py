@@ -126,8 +126,6 @@ def checked_params(opt: "Optimizer", saved: Any) -> list[tuple["Param", Any]]:
     for param in opt._params:
         memory = opt._backend.memory(param.view)
         check_array(param.label, values[param.key], memory.shape, memory.dtype)
-        if not getattr(getattr(param.view, "flags", None), "writeable", True):
-            raise ValueError(f"{param.label} has become read-only, so nothing can be loaded there")
     return [(param, values[param.key]) for param in opt._params]
 
 
