@@ -41,6 +41,22 @@ class Handler(ctypes.Structure):
     )
 
 
+class Called(ctypes.Structure):
+    """The same, to be called by us: NumPy's own allocate with the GIL held, and its calloc lets go
+    of it in between. Its free runs while an exception is on its way, which a call that holds the
+    GIL would take for its own."""
+
+    _fields_ = (
+        ("name", ctypes.c_char * 127),
+        ("version", ctypes.c_uint8),
+        ("ctx", P),
+        ("malloc", ctypes.PYFUNCTYPE(P, P, N)),
+        ("calloc", ctypes.PYFUNCTYPE(P, P, N, N)),
+        ("realloc", ctypes.PYFUNCTYPE(P, P, P, N)),
+        ("free", Free),
+    )
+
+
 FUNCTIONS = ("ctx", "malloc", "calloc", "realloc", "free")
 
 
@@ -52,7 +68,8 @@ def numpy_trace(recorder: Recorder) -> Iterator[None]:
     before = get_handler()
     theirs = Handler.from_address(pointer(before, b"mem_handler"))
     ours, capsule = handler_for(ctypes.addressof(theirs))
-    functions = telling(theirs, recorder)  # kept alive until NumPy's own are back
+    called = Called.from_address(ctypes.addressof(theirs))
+    functions = telling(called, recorder)  # kept alive until NumPy's own are back
     ours.malloc, ours.calloc, ours.realloc, ours.free = functions
     set_handler(capsule)
     try:
@@ -63,7 +80,7 @@ def numpy_trace(recorder: Recorder) -> Iterator[None]:
             setattr(ours, name, getattr(theirs, name))
 
 
-def telling(theirs: Handler, recorder: Recorder) -> tuple[Any, ...]:
+def telling(theirs: Called, recorder: Recorder) -> tuple[Any, ...]:
     """The four functions: `theirs`, and a word to the recorder."""
 
     def malloc(ctx, size):
