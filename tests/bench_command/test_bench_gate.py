@@ -1,6 +1,7 @@
 """The gate: who takes other steps is found, named, and does not keep the others from going on."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from gpuopt.bench import gate as gates
 from gpuopt.bench.candidates import Candidate, candidates
 from gpuopt.bench.gate import Mismatch, gate
-from gpuopt.bench.problem import Problem
+from gpuopt.bench.problem import RULES, Problem
 
 SHAPES = [(33, 5), (10,), (2500,)]
 ADAM = Problem("Adam", "some", SHAPES)
@@ -83,6 +84,56 @@ def test_a_candidate_that_raises_is_named():
     bad = dataclasses.replace(made[1], name="bad", step=step)
     with pytest.raises(Mismatch, match="bad: MemoryError: none left"):
         gate(ADAM, [made[0], bad])
+
+
+def two(problem: Problem = ADAM) -> list[Candidate]:
+    """Two optimizers of NumPy's over the same memory, for one gate."""
+    made, _ = candidates(problem, ["numpy", "numpy"], [])
+    return [made[0], dataclasses.replace(made[1], name="other")]
+
+
+def refuses(problem: Problem, spoil, first: bool) -> str:
+    """What the gate says of the one of two whose parameters `spoil` changes after the last step."""
+    steps = iter(range(1, 9))
+
+    def after_the_last(place) -> None:
+        if next(steps) == gates.STEPS.get(problem.rule, 2):
+            spoil(place)
+
+    one, other = two(problem)
+    wrong = broken(one, after_the_last)
+    with pytest.raises(Mismatch, match="broken: ") as error:
+        gate(problem, [wrong, other] if first else [other, wrong])
+    assert list(error.value.failed) == ["broken"]
+    return str(error.value)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("piece", [100, 2499, 2500, 10**6])
+@pytest.mark.parametrize("tensor", [0, 1, 2])
+def test_a_last_element_that_is_another_is_found_in_every_tensor(tensor, piece, first, monkeypatch):
+    """By the comparison of all elements, and where the first candidate errs by the formula's."""
+    monkeypatch.setattr(gates, "PIECE", piece)
+
+    def spoil(place) -> None:
+        place.params[tensor].reshape(-1)[-1] *= np.float32(1.001)
+
+    said = refuses(ADAM, spoil, first)
+    assert re.search(rf": 1 of \d+ elements of parameter {tensor} took another step", said)
+
+
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("rule", RULES)
+def test_an_error_of_fifty_units_in_the_last_place_is_found(rule, dtype, first):
+    problem = Problem(rule, "some", SHAPES, dtype)
+    assert set(gate(problem, two(problem))) == {"other"}  # without it nothing is
+
+    def spoil(place) -> None:
+        for p in place.params:
+            p += 50 * np.spacing(p)
+
+    refuses(problem, spoil, first)
 
 
 @pytest.mark.parametrize("rule", ["Adam", "RAdam", "NAdam", "Lion"])
