@@ -164,9 +164,9 @@ class Backend(ABC):
         """
 
     def watch(self, arrays: Sequence[tuple[str, Any]]) -> Watch:
-        """What tells whether the user has changed where these arrays, of these labels, lie. GPU
-        arrays cannot change under an `own` view of them."""
-        return Watch(())
+        """What tells whether the user has replaced these arrays, of these labels, or changed where
+        they lie."""
+        return Watch(arrays)
 
     def own(self, view: Any) -> Any:
         """A view of the same memory, whose shape and strides nobody else can assign to."""

@@ -44,6 +44,9 @@ class CupyBackend(DeviceBackend):
         self.check(self.memory(view), what)
         return view
 
+    def own(self, view: Any) -> Any:
+        return view.view()
+
     def memory(self, view: Any) -> Memory:
         return Memory(view.data.ptr, view.shape, view.strides, view.dtype, view.device.id)
 

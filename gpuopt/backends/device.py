@@ -8,7 +8,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from gpuopt.backends.base import DTYPES, Backend
+from gpuopt.backends.headers import watch
 from gpuopt.backends.memory import Memory
+from gpuopt.backends.watch import Watch
 from gpuopt.kernels.launch import BLOCKS_PER_MULTIPROCESSOR
 from gpuopt.lowering.program import LoweringError, Program
 from gpuopt.lowering.scalars import ScalarsProgram, trace_scalars
@@ -36,6 +38,9 @@ class DeviceBackend(Backend):
 
     on_gpu = True
     fixed_types: tuple[type, ...] = ()  # arrays whose memory is the same for as long as they live
+
+    def watch(self, arrays: Sequence[tuple[str, Any]]) -> Watch:
+        return watch(arrays)
 
     def check(self, memory: Memory, what: str) -> None:
         """Raise if a kernel cannot step what lies so; `what` names it."""

@@ -2,7 +2,6 @@
 
 import sys
 from abc import abstractmethod
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +9,6 @@ import numpy as np
 from gpuopt.backends.base import DTYPES, Backend, Launch
 from gpuopt.backends.bfloat16 import bfloat16, is_torch_bfloat16, torch_bits
 from gpuopt.backends.memory import Memory
-from gpuopt.backends.watch import Watch
 
 NUMPY = tuple(map(int, np.__version__.split(".")[:2]))
 NO_COPY: dict[str, Any] = {"copy": False} if NUMPY >= (2, 1) else {}  # older ones never copy
@@ -84,9 +82,6 @@ class HostBackend(Backend):
     """Views and state in the CPU's memory."""
 
     masks = True
-
-    def watch(self, arrays: Sequence[tuple[str, Any]]) -> Watch:
-        return Watch(arrays)
 
     def own(self, view: np.ndarray) -> np.ndarray:
         return view.view()

@@ -15,7 +15,7 @@ from numba.core import config
 
 from gpuopt.backends.base import BackendError, Launch, Work
 from gpuopt.backends.cache import import_source
-from gpuopt.backends.headers import headers, headers_are_readable
+from gpuopt.backends.headers import headers, headers_are_readable, watch
 from gpuopt.backends.host import HostBackend, HostLaunch
 from gpuopt.backends.memory import Memory
 from gpuopt.backends.tables import chunks_of, forbidden, reaches, shares, tables
@@ -42,7 +42,7 @@ class NumbaBackend(HostBackend):
             raise BackendError("Numba compiles nothing here: NUMBA_DISABLE_JIT is set")
 
     def watch(self, arrays: Sequence[tuple[str, Any]]) -> Watch:
-        return CompiledWatch(arrays) if headers_are_readable() else Watch(arrays)
+        return watch(arrays)
 
     def key(self, rule: Rule) -> tuple[Any, ...]:
         return (trace(rule),)
@@ -71,29 +71,6 @@ def norm_of(storage: str) -> Any:
 def unread(*args: Any) -> int:
     """Reads no headers, where their layout is not known."""
     return 0
-
-
-class CompiledWatch(Watch):
-    """The same, in compiled code: it reads the headers of NumPy's arrays in place."""
-
-    def __init__(self, arrays: Sequence[tuple[str, Any]]) -> None:
-        super().__init__(arrays)
-        self.objects = np.array([id(array) for _, array in arrays], np.int64)
-        self.read = headers().unchanged
-        self.note()
-
-    def note(self) -> None:
-        """Take the arrays as they are now."""
-        known = [array for _, array in self.arrays if isinstance(array, np.ndarray)]
-        words = [pair for array in known for pair in headers().header_words(array)]
-        self.words = np.array(words, np.int64).reshape(-1, 2)
-        self.slow = len(known) < len(self.arrays)
-
-    def check(self, now: tuple[Any, ...] | None) -> None:
-        items, objects = ((), self.objects[:0]) if now is None else (now, self.objects)
-        if self.slow or not self.read(id(items), objects, self.words):
-            super().check(now)
-            self.note()  # what differs is none of what matters
 
 
 class NumbaLaunch(HostLaunch):

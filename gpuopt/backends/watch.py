@@ -21,20 +21,21 @@ class Watch:
     """
 
     def __init__(self, arrays: Sequence[tuple[str, Any]]) -> None:
-        self.arrays = list(arrays)
-        self.objects_now = [array for _, array in arrays]
-        self.before = [lies(array) for _, array in arrays]
+        self.labels = [label for label, _ in arrays]
+        self.all = [array for _, array in arrays]
+        found = [(label, array, lies(array)) for label, array in arrays]
+        self.looked_at = [entry for entry in found if entry[2]]
 
     def check(self, now: tuple[Any, ...] | None) -> None:
         """Raise ValueError, naming the array, for one that has changed. `now`: what the containers
         that held the arrays hold at present; None where that cannot have changed."""
-        if now is not None and not all(map(is_, now, self.objects_now)):
-            k = [x is y for x, y in zip(now, self.objects_now, strict=True)].index(False)
+        if now is not None and not all(map(is_, now, self.all)):
+            k = [x is y for x, y in zip(now, self.all, strict=True)].index(False)
             raise ValueError(
-                f"{self.arrays[k][0]} is another array than the one that the optimizer was made "
+                f"{self.labels[k]} is another array than the one that the optimizer was made "
                 f"with, which it would go on updating; {MENDS}"
             )
-        for (label, array), before in zip(self.arrays, self.before, strict=True):
+        for label, array, before in self.looked_at:
             after = lies(array)
             if after != before:
                 raise ValueError(f"{label} {difference(before, after)}")

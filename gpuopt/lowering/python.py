@@ -1,5 +1,6 @@
 """Printing a traced formula as scalar Python, in place of the one in kernels/sweep_numba.py."""
 
+import functools
 import math
 import re
 from collections.abc import Iterable
@@ -44,6 +45,7 @@ def whole_text(kernel: str) -> str:
     return re.sub(names, _included, kernel_text(kernel), flags=re.M)
 
 
+@functools.cache  # a file of the package, which changes with its version only
 def kernel_text(kernel: str) -> str:
     """The text of kernels/<kernel>.py."""
     return resources.files("gpuopt.kernels").joinpath(f"{kernel}.py").read_text()

@@ -226,8 +226,9 @@ class ndarray:
             raise TypeError("Unsupported type <class 'numpy.ndarray'>")
         self.host[index] = value.host if isinstance(value, ndarray) else value
 
-    def view(self, dtype: Any) -> "ndarray":
-        return ndarray(self.host.view(dtype), self.device.id)
+    def view(self, dtype: Any = None) -> "ndarray":
+        host = self.host.view() if dtype is None else self.host.view(dtype)
+        return ndarray(host, self.device.id)
 
     def reshape(self, shape: Any) -> "ndarray":
         return ndarray(self.host.reshape(shape), self.device.id)
