@@ -8,6 +8,7 @@ from gpuopt.backends.base import state_dtype
 from gpuopt.groups import Group
 from gpuopt.options import BARE, PLAIN, Options
 from gpuopt.parameters import make_params
+from gpuopt.planning import check_gradient
 from gpuopt.rules.base import Rule
 from gpuopt.rules.sgd import SGD
 from gpuopt.stepping import Stepper
@@ -29,8 +30,10 @@ class Bound:
         self.memory = self.backend.memory(self.param.view)
         self.stepper = Stepper(self.backend, [self.param], None)
         self.group.before_change = self.stepper.rule_changes
-        self.param.state = {name: self.buffer(homes[name], name) for name in rule.state}
-        self.l2: Bound | None = None  # of the gradient, to which `add_l2` adds the weights
+        state = {name: self.buffer(homes[name], name) for name in rule.state}
+        self.param.state = state
+        self.watch = self.backend.watch([("the weights", weights), *state.items()])
+        self.l2: Bound | None = None  # of the gradient
 
     def buffer(self, home: dict[Key, Any], name: str) -> Any:
         """The buffer that is there, in the shape of the weights (Thinc's are flat), or zeros."""
@@ -45,6 +48,15 @@ class Bound:
             )
         return home[self.key] if view.shape == shape else view.reshape(shape)
 
+    def holds(self, weights: Any) -> bool:
+        """Whether these weights lie where those did that were bound, and nobody has assigned to the
+        shape or the like of an array that was, resized it, or made it read-only."""
+        try:
+            self.watch.check(None)
+        except ValueError:  # binding them anew says what is wrong, if anything is
+            return False
+        return weights is self.weights or self.lies_at(weights)
+
     def lies_at(self, weights: Any) -> bool:
         """Whether the weights are where they were."""
         try:
@@ -53,23 +65,35 @@ class Bound:
         except (TypeError, ValueError):  # binding them anew says what is wrong
             return False
 
+    @property
+    def taken(self) -> int:
+        """How many steps were taken since the weights were bound."""
+        return self.stepper.counts.taken
+
     def step(self, gradient: Any, t: int, rule: Rule, lr: float, options: Options) -> None:
-        """Step number t + 1. Nothing has changed if it raises."""
+        """Step number t + 1. It is taken, or nothing has changed."""
         if rule is not self.group.rule or lr != self.group.lr:
             self.group.change(rule, lr)
         if self.stepper.counts.steps_of(0) != t:
             self.stepper.counts.put(0, t)
         self.stepper.step((gradient,), options)
 
-    def add_l2(self, gradient: Any, l2: float) -> None:
-        """gradient <- gradient + l2 weights, in place."""
+    def of_gradient(self, gradient: Any) -> "Bound":
+        """A gradient of these weights, bound so that `add_l2` can be called."""
         if self.l2 is None or not self.l2.lies_at(gradient):
+            what = f"the gradient of {self.param.label}"
+            view = self.backend.view(gradient, what, written=True)
+            check_gradient(self.param, self.backend.memory(view))
             self.l2 = Bound(self.key, gradient, ASCENT, {})
-        self.l2.step(self.weights, 0, ASCENT, l2, PLAIN)
+        return self.l2
+
+    def add_l2(self, weights: Any, l2: float) -> None:
+        """Of a gradient that was bound: gradient <- gradient + l2 weights, in place."""
+        self.step(weights, 0, ASCENT, l2, PLAIN)
 
 
-class Bindings(dict[Key, Bound]):
-    """Copies and pickles of it are empty, and bind anew: it is about addresses."""
+class NotCopied(dict[Key, Any]):
+    """Copies and pickles of it are empty: for what is about addresses and threads."""
 
     def __reduce__(self) -> Any:
-        return Bindings, ()
+        return NotCopied, ()

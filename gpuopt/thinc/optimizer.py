@@ -1,13 +1,15 @@
 """`Optimizer` with Thinc's interface, and the functions that make one."""
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
 from thinc import optimizers as thincs
 
+from gpuopt.interrupts import finish
 from gpuopt.rules.base import Rule
-from gpuopt.thinc.bound import Bindings, Bound, Key
+from gpuopt.thinc.bound import Bound, Key, NotCopied
 from gpuopt.thinc.settings import settings
 
 CONSTANT = getattr(thincs.Optimizer(0.0).learn_rate, "_schedule", None)  # None before Thinc 9
@@ -20,7 +22,7 @@ class Optimizer(thincs.Optimizer):
     mom1, mom2 and averages hold the state itself, in the shape of the weights.
     """
 
-    __slots__ = ["_bound", "_given", "_sources"]
+    __slots__ = ["_bound", "_given", "_locks", "_sources"]
 
     @functools.wraps(thincs.Optimizer.__init__)
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -29,7 +31,8 @@ class Optimizer(thincs.Optimizer):
 
     def _forget(self) -> None:
         """Know nothing yet of weights and schedules."""
-        self._bound = Bindings()
+        self._bound: dict[Key, Bound] = NotCopied()
+        self._locks: dict[Key, threading.Lock] = NotCopied()
         self._given: tuple[Any, ...] = ()  # the schedules
         self._sources: list[Any] = []  # and how they are read
 
@@ -40,10 +43,23 @@ class Optimizer(thincs.Optimizer):
 
         weights, gradient: NumPy or CuPy arrays of one shape and dtype, float32 or float64; an empty
         gradient changes nothing. Raises TypeError or ValueError, naming the key, for arrays that do
-        not fit and for numbers that cannot be; nothing has changed then.
+        not fit and for numbers that cannot be; nothing has changed then. RuntimeError while another
+        thread is updating the weights of this key.
         """
-        if len(gradient) < 1:
+        if getattr(gradient, "shape", ())[:1] == (0,):
             return weights, gradient
+        lock = self._locks.get(key) or self._locks.setdefault(key, threading.Lock())
+        if lock.locked():
+            raise RuntimeError(
+                f"another thread, or a schedule or signal handler inside a call, is updating the "
+                f"weights of {key} with this optimizer; let one call finish before the next"
+            )
+        with lock:  # another thread may still be faster: then this one waits for it
+            self._update(key, weights, gradient, lr_scale)
+        return weights, gradient
+
+    def _update(self, key: Key, weights: Any, gradient: Any, lr_scale: float) -> None:
+        """A call, for who holds the key's lock."""
         averages = self.averages
         try:
             numbers = self._numbers(key)
@@ -55,13 +71,21 @@ class Optimizer(thincs.Optimizer):
         if bound is None or not self._fits(bound, key, weights, rule):
             homes = {"m": self.mom1, "v": self.mom2, "a": averages or {}}
             bound = Bound(key, weights, rule, homes)
-        if l2:
-            bound.add_l2(gradient, l2)
-        bound.step(gradient, self.nr_update.get(key, 0), rule, lr, options)
-        self.nr_update[key] += 1
-        if self._bound.get(key) is not bound:
-            self._keep(key, bound)
-        return weights, gradient
+        t, taken = self.nr_update.get(key, 0), bound.taken
+        summed = bound.of_gradient(gradient) if l2 else None
+        summed_taken = summed.taken if summed else 0
+
+        def change() -> None:
+            """All that a call changes; called again, it goes on where it was stopped."""
+            if summed and summed.taken == summed_taken:
+                summed.add_l2(weights, l2)
+            if bound.taken == taken:
+                bound.step(gradient, t, rule, lr, options)
+            self.nr_update[key] = t + 1
+            if self._bound.get(key) is not bound:
+                self._keep(key, bound)
+
+        finish(change)
 
     def _numbers(self, key: Key) -> list[Any]:
         """What the schedules say. Before Thinc 9 they have said it: the attributes are numbers."""
@@ -83,7 +107,7 @@ class Optimizer(thincs.Optimizer):
         state = bound.param.state
         if rule is not bound.group.rule and rule.state != tuple(state):
             return False
-        if weights is not bound.weights and not bound.lies_at(weights):
+        if not bound.holds(weights):
             return False
         if "m" in state and not (
             self.mom1.get(key) is state["m"] and self.mom2.get(key) is state["v"]
