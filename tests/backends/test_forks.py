@@ -188,24 +188,31 @@ assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 2
 def test_a_child_steps_though_another_thread_was_stepping():
     """Numba's own threads, "workqueue", are one Python thread's at a time: by a lock."""
     script = """
-import threading
-def work():
-    p, g = np.ones(300_000), np.ones(300_000)
-    opt = gpuopt.SGD(p, lr=0.25, backend="numba")
-    for _ in range(60):
-        opt.step(g)
-    close(p, -14)
-thread = threading.Thread(target=work)
-work()
+import threading, time
+from gpuopt.backends.threads import ONE_AT_A_TIME
+def step():
+    p = np.ones(300_000)
+    gpuopt.SGD(p, lr=0.25, backend="numba").step(np.ones(300_000))
+    close(p, 0.75)
+def hold():
+    with ONE_AT_A_TIME:
+        held.set()
+        time.sleep(0.5)
+step()
+held, thread = threading.Event(), threading.Thread(target=hold)
 thread.start()
-for _ in range(5):
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)
-        work()
-        os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+held.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    step()
+    other = threading.Thread(target=step)
+    other.start()
+    other.join()
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
 thread.join()
+step()
 """
     environment = {**os.environ, "NUMBA_NUM_THREADS": "2", "NUMBA_THREADING_LAYER": "workqueue"}
     done = subprocess.run(
