@@ -39,28 +39,29 @@ class Statement:
         return self.op in TRUTH
 
 
-@dataclass(frozen=True, eq=False)
-class Program:
-    """A traced formula. Two rules with equal programs share one kernel.
-
-    Programs are compared by their text, which tells 0.0 from -0.0.
-    """
-
-    rule: str
-    arrays: tuple[str, ...]  # "p", "g" and the state, as the formula takes them
-    scalars: tuple[str, ...]
-    statements: tuple[Statement, ...]
-    results: tuple[tuple[str, str | float], ...]  # array name -> the value stored there
+class Traced:
+    """A program, which is compared by its text: that tells 0.0 from -0.0, and NaN is NaN."""
 
     @functools.cached_property
     def text(self) -> str:
         return repr(self)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Program) and self.text == other.text
+        return type(other) is type(self) and self.text == other.text
 
     def __hash__(self) -> int:
         return hash(self.text)
+
+
+@dataclass(frozen=True, eq=False)
+class Program(Traced):
+    """A traced formula. Two rules with equal programs share one kernel."""
+
+    rule: str
+    arrays: tuple[str, ...]  # "p", "g" and the state, as the formula takes them
+    scalars: tuple[str, ...]
+    statements: tuple[Statement, ...]
+    results: tuple[tuple[str, str | float], ...]  # array name -> the value stored there
 
     @property
     def writes(self) -> tuple[bool, ...]:

@@ -1,15 +1,14 @@
 """Tracing a rule's `scalars`, so that a GPU can work them out from its own step counts."""
 
-import functools
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 
-from gpuopt.lowering.program import LoweringError, Statement
+from gpuopt.lowering.program import LoweringError, Statement, Traced
 from gpuopt.lowering.symbols import OPERATIONS, Recorder, Value
 from gpuopt.rules.base import Rule
-from gpuopt.rules.knobs import leaf_types, replace_floats
+from gpuopt.rules.knobs import replace_floats
 from gpuopt.rules.whole import WholeStep
 
 MORE = {np.exp: "exp", np.log: "log", np.floor: "floor"}
@@ -18,8 +17,8 @@ FUNCTIONS |= {"where": np.where, "power": np.power}
 INPUTS = ("t", "factor", "limit", "skip")  # in this order the printed function takes them
 
 
-@dataclass(frozen=True)
-class ScalarsProgram:
+@dataclass(frozen=True, eq=False)
+class ScalarsProgram(Traced):
     """What a rule's `scalars` does, in float64.
 
     knobs: names of the numbers that the host gives for every row of the table: the learning rate,
@@ -74,12 +73,10 @@ class ScalarsRecorder(Recorder):
 
 
 def trace_scalars(rule: Rule) -> ScalarsProgram:
-    """The program of `rule.scalars`. Raises LoweringError for what a kernel cannot do."""
-    return _trace_scalars(rule, leaf_types(rule))
+    """The program of `rule.scalars`. Raises LoweringError for what a kernel cannot do.
 
-
-@functools.lru_cache(maxsize=256)
-def _trace_scalars(rule: Rule, types: tuple[type, ...]) -> ScalarsProgram:
+    Nothing is remembered, as in `trace`.
+    """
     inner = rule.rule if isinstance(rule, WholeStep) else rule
     recorder = ScalarsRecorder(type(inner).__name__)
     symbolic = replace_floats(rule, recorder.knob)

@@ -18,16 +18,6 @@ def knob_values(rule: Rule) -> list[float]:
     return values
 
 
-def leaf_types(value: Any) -> tuple[type, ...]:
-    """Types of all fields, of rules and tuples inside as well. Rules with 0 and 0.0 are equal, but
-    only the float is a knob."""
-    if isinstance(value, Rule):
-        value = tuple(getattr(value, field.name) for field in dataclasses.fields(value))
-    if isinstance(value, tuple):
-        return sum(map(leaf_types, value), ())
-    return (type(value),)
-
-
 def replace_floats(value: Any, make: Callable[[float], Any]) -> Any:
     """`value` with `make(x)` in place of every float x; a rule comes out unchecked."""
     if isinstance(value, Rule):

@@ -10,6 +10,7 @@ OF_ALL_BACKENDS = (  # test files that the simulator is fast enough for
     "backends/test_relocation.py",
     "test_optimizer_atomic.py",
     "test_plans_aside.py",
+    "test_stale_formulas.py",
     "whole/test_gradients_let_go.py",
     "whole/test_large_max_value.py",
     "whole/test_norm_strided.py",
