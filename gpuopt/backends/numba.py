@@ -1,8 +1,8 @@
 """The Numba backend: one parallel, vectorised sweep over all CPU tensors of a signature.
 
 The rule's formula is printed as scalar Python into the text of kernels/sweep_numba.py and compiled
-once; Numba caches the machine code between processes beside the printed module, whose name holds a
-hash of its text, so an edited formula is another file.
+once. The machine code is kept between processes (`backends/kept_code.py`) under a name that holds a
+hash of the text, so an edited formula is another file.
 """
 
 import functools
