@@ -1,17 +1,13 @@
 """How many steps were taken, by the optimizer and by each parameter, and what rules carry along."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 
-class Taken(NamedTuple):
-    """Counts after a step, worked out before it is taken."""
-
-    taken: int
-    together: int | None
-    steps: np.ndarray | None
+# Counts after a step, worked out before it is taken: `taken`, `together`, and steps if they differ.
+Taken = tuple[int, int | None, np.ndarray | None]
 
 
 class Counts:
@@ -60,13 +56,14 @@ class Counts:
     def after(self, active: slice | np.ndarray) -> Taken:
         """The counts after a step of some parameters (a slice: of all)."""
         if self.together is not None and isinstance(active, slice):
-            return Taken(self.taken + 1, self.together + 1, None)
+            return self.taken + 1, self.together + 1, None
         steps = self._written().copy()
         steps[active] += 1
-        return Taken(self.taken + 1, None, steps)
+        return self.taken + 1, None, steps
 
     def take(self, after: Taken) -> None:
         """Go on to these counts. May be repeated: it sets them, and adds nothing."""
-        if after.steps is not None:
-            self._steps = after.steps
-        self.taken, self.together = after.taken, after.together
+        taken, together, steps = after
+        if steps is not None:
+            self._steps = steps
+        self.taken, self.together = taken, together

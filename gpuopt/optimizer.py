@@ -121,7 +121,7 @@ class Optimizer:
             options = PLAIN
             if not all(map(operator.is_, asked, NOTHING)):
                 options = self._stepper.options_for(asked)
-            if self._swapped:
+            if self._own_values is not None:
                 raise RuntimeError("a step inside `with opt.averages()` would change the averages")
             self._check_arrays()
             self._stepper.take(self._structure.flatten(grads), options)
@@ -269,7 +269,7 @@ class Optimizer:
         """Raise ValueError for a parameter that was replaced in its container, or lies elsewhere
         or otherwise than it did."""
         structure = self._structure
-        self._watch.check(structure.arrays_now() if structure.containers_can_change else None)
+        self._watch.check(structure.arrays_now() if structure.given is not None else None)
 
     def _lie_at(self, structure: Structure, arrays: list[Any]) -> None:
         """Step these arrays, one per parameter, from now on; raises if that cannot be."""

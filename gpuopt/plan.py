@@ -115,7 +115,9 @@ class Plan:
             for sweep in self.sweeps:
                 sweep.launch.run(sweep.table)
                 sweep.carry(counts)
-            self.count_step(counts, after)
+            if self.fresh:
+                self.hand_over()
+            counts.take(after)
         elif options.zero_grads:
             for grad in grads:
                 if grad is not None:
@@ -134,14 +136,15 @@ class Plan:
         self.control.run(inputs, options)
         if self.control.captured:
             self.control.keep(grads)
-        self.count_step(counts, counts.after(self.active))
+        self.hand_over()
+        counts.take(counts.after(self.active))
         counts.norm = self.control.grad_norm if options.measures else None
 
-    def count_step(self, counts: Counts, after: Taken) -> None:
+    def hand_over(self) -> None:
+        """Give the parameters the state that was made for this plan."""
         for param, state in self.fresh:
             param.state = state
         self.fresh = []
-        counts.take(after)
 
     def measure(self, scale: float) -> tuple[float, bool]:
         """The norm of all unscaled gradients, and whether one of them is not finite.
