@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-
 # Counts after a step, worked out before it is taken: `taken`, `together`, and steps if they differ.
 Taken = tuple[int, int | None, np.ndarray | None]
 
