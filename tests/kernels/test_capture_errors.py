@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import gpuopt
-from gpuopt.options import PLAIN
+from gpuopt.options import PLAIN, Options
 from tests.kernels.captured import Twin
 
 WARM_UP = "before a step is captured, take one with the same gradient arrays and options"
@@ -147,6 +147,17 @@ def test_a_graph_keeps_alive_what_it_works_on(twin, cupy_stand_in):
     scale = weakref.ref(scale)
     gc.collect()
     assert scale() is not None
+    third, found = Twin(cupy_stand_in), np.zeros(1, np.float32)
+    options = Options(found_inf_array=cupy_stand_in.ndarray(found))
+    third.opt._stepper.step(tuple(third.given), options)
+    with third.stream:
+        third.stream.begin_capture()
+        third.opt._stepper.step(tuple(third.given), options)
+        third.stream.end_capture()
+    found, options = weakref.ref(found), None
+    third.opt._stepper.options = PLAIN
+    gc.collect()
+    assert found() is not None
 
 
 def test_a_copy_of_a_captured_optimizer_steps_freely(twin, cupy_stand_in):

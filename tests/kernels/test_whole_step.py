@@ -78,6 +78,18 @@ def test_only_reading_waits(cupy_stand_in, device):
     assert kinds(cupy_stand_in) == []  # known by now
 
 
+@pytest.mark.parametrize("make", [gpuopt.AdamW, gpuopt.NAdam])
+@pytest.mark.parametrize("value", [1.0, math.inf], ids=["taken", "skipped"])
+def test_counts_that_were_read_are_not_sent_back(value, make, cupy_stand_in, device):
+    opt, good, g = make(device(full()), backend="cupy"), device(full()), device(full(value))
+    for grads in (good, g):
+        opt.step(grads, skip_nonfinite=True)
+    assert opt.step_count == (2 if value == 1 else 1)
+    kinds(cupy_stand_in)
+    opt.step(g, skip_nonfinite=True)
+    assert kinds(cupy_stand_in) == MEASURED
+
+
 def test_new_gradient_arrays_cost_one_upload(cupy_stand_in, device):
     opt, keep = gpuopt.AdamW(device(full()), backend="cupy"), []
     for _ in range(2):

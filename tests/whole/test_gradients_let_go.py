@@ -62,3 +62,30 @@ def test_a_gradient_that_is_new_beside_one_that_came_before_is_let_go(backend):
         opt.step([same, other])
         del other
         assert there() is None, f"step {step + 1}"
+
+
+def test_a_gradient_that_came_twice_is_let_go_when_steps_have_other_options(backend):
+    opt = gpuopt.SGD(gradients(backend), lr=0.1, backend=backend.name)
+    grads = gradients(backend)
+    for _ in range(3):
+        opt.step(grads)
+    there = [weakref.ref(g) for g in grads]
+    grads = gradients(backend)
+    opt.step(grads, max_norm=1.0)
+    assert alive(there) == [False, False]
+
+
+@pytest.mark.parametrize("new", [0, 1])
+@pytest.mark.parametrize("dtypes", [("f4", "f8"), ("f4", "f4"), ("f8", "f4", "f8")], ids="-".join)
+def test_a_gradient_that_is_new_beside_others_that_came_before_is_read(dtypes, new, backend):
+    """All are kept here, so that an address that is out of date reads an earlier gradient."""
+    params = [np.zeros(3, dtype) for dtype in dtypes]
+    opt = gpuopt.SGD([backend.asarray(p) for p in params], lr=1.0, backend=backend.name)
+    kept = [[backend.asarray(np.ones(3, dtype)) for dtype in dtypes]]
+    for value in (1, 1, 1, 2, 4, 8):
+        grads = list(kept[-1])
+        grads[new] = backend.asarray(np.full(3, value, dtypes[new]))
+        kept.append(grads)
+        opt.step(grads)
+    expected = [17 if k == new else 6 for k in range(len(params))]
+    assert [-p[0] for p in params] == expected
