@@ -17,7 +17,7 @@ from gpuopt.torch.bound import Bound, Given, Member
 from gpuopt.torch.hyper import Settings
 from gpuopt.torch.layout import Watch
 from gpuopt.torch.shown import ShownState, entry_of, values_of
-from gpuopt.torch.state import completed, steps_taken
+from gpuopt.torch.state import check_numbers, completed, steps_taken
 from gpuopt.torch.streams import on_torchs_streams
 from gpuopt.torch.tensors import (
     check_parameter,
@@ -80,6 +80,7 @@ class Binding:
 
     def member(self, p: torch.Tensor, key: str, settings: Settings) -> Member:
         state = entry_of(self.opt.state, p, new=False)
+        check_numbers(state, self.opt.keys, labelled(key))
         taken = steps_taken(state, self.opt.keys)
         if p.grad is not None:
             state = completed(state, p, settings.group.rule, self.opt.keys, labelled(key))

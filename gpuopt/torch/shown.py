@@ -62,6 +62,12 @@ class ShownState(defaultdict[Any, Any]):
 
     __copy__ = copy
 
+    def __or__(self, other: Any) -> Any:
+        return self.copy() | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | self.copy()
+
     def __reduce__(self) -> Any:
         return defaultdict, (self.default_factory,), None, None, iter(self.items())
 

@@ -30,6 +30,13 @@ def steps_taken(state: dict[str, Any], keys: Keys) -> int:
     return int(any(state.get(key) is not None for key in keys.buffers.values()))
 
 
+def check_numbers(state: dict[str, Any], keys: Keys, what: str) -> None:
+    """Raise ValueError for a number in a parameter's state whose memory was taken away."""
+    for key in ("step", *keys.scalars.values()):
+        if isinstance(state.get(key), torch.Tensor):
+            check_memory(state[key], f"{key!r} in the state of {what}")
+
+
 def completed(
     state: dict[str, Any], p: torch.Tensor, rule: Rule, keys: Keys, what: str
 ) -> dict[str, Any]:

@@ -66,9 +66,11 @@ def test_twenty_steps_and_the_checkpoint(name, options):
     note("torch adapter", rule=name, backend=ours._binding.bounds[0].backend.name)
 
 
-def test_grad_scaler_skips_the_same_steps():
+@pytest.mark.parametrize("by_step", [True, False])
+def test_grad_scaler_skips_the_same_steps(by_step):
+    """by_step: the step itself unscales and skips, on the GPU; else GradScaler does."""
     mine, theirs = pair()
-    ours, peer = fused.Adam(mine), torch.optim.Adam(theirs, fused=True)
+    ours, peer = fused.Adam(mine, fused=by_step), torch.optim.Adam(theirs, fused=True)
     scalers = [torch.amp.GradScaler("cuda", init_scale=1024.0, growth_interval=3) for _ in "ab"]
     for t in range(12):
         give_gradients(mine, theirs, t, float(scalers[0].get_scale()))

@@ -96,6 +96,20 @@ def test_memory_that_a_step_works_on_cannot_be_resized():
     assert step == 3
 
 
+@pytest.mark.parametrize("key", ["step", "mu_product"])
+@pytest.mark.parametrize("size", [0, 4])
+def test_a_number_without_memory(key, size):
+    params = parameters(shapes=SHAPES)
+    opt = ours.NAdam(params)
+    train(opt, 2)
+    opt.load_state_dict(opt.state_dict())  # into new memory
+    opt.state[params[1]][key].untyped_storage().resize_(size)
+    before = [p.detach().clone() for p in params]
+    with pytest.raises(ValueError, match=rf"'{key}' in the state of params\[[01]\] has no memory"):
+        train(opt, 1)
+    same_bits(params, before)
+
+
 @pytest.mark.parametrize("steps", [0, 1, 3])
 def test_memory_that_a_gradient_was_followed_to(steps):
     """One gradient of many at every step, in turns."""

@@ -10,6 +10,7 @@ from tests.optional import optional
 from tests.torch_adapter.beside import close, ours, parameters, torch, train
 
 words = optional("gpuopt.torch.words")
+ShownState = optional("gpuopt.torch.shown").ShownState
 Words = words.Words
 
 
@@ -48,7 +49,19 @@ CHANGES_OF_DICTS = {
 }
 
 
-@pytest.mark.parametrize("kind", [dict, lambda x: defaultdict(dict, x)], ids=["dict", "default"])
+KINDS = {
+    "dict": dict,
+    "default": lambda x: defaultdict(dict, x),
+    "state": lambda x: ShownState(Nothing().settle, x),
+}
+
+
+class Nothing:
+    def settle(self):
+        pass
+
+
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("change", CHANGES_OF_DICTS.values(), ids=CHANGES_OF_DICTS)
 def test_dicts(change, kind):
     changed, other = kind({"a": 1.5, "b": [2]}), {}
