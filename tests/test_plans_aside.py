@@ -49,6 +49,24 @@ def test_each_parameter_goes_as_if_alone(backend, rule):
         np.testing.assert_allclose(backend.to_numpy(p), q, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("rule", [gpuopt.Adam, gpuopt.NAdam])
+def test_step_counts_that_parted_in_steps_with_other_options(rule, backend):
+    """The plan of the others comes back for the same gradients, whose counts it does not know."""
+    params, alone = ([backend.asarray(np.ones(5, np.float32)) for _ in range(2)] for _ in range(2))
+    both = rule(params, lr=0.1, backend=backend.name)
+    separate = [rule(p, lr=0.1, backend=backend.name) for p in alone]
+    for t, (without, options) in enumerate(
+        [((), {}), ((1,), {"max_value": 9.0}), ((), {}), ((0,), {"max_value": 9.0}), ((), {})]
+    ):
+        grads = [backend.asarray(np.full(5, 0.5 + t, np.float32)) for _ in range(2)]
+        both.step([None if k in without else g for k, g in enumerate(grads)], **options)
+        for k in {0, 1} - {*without}:
+            separate[k].step(grads[k], **options)
+    assert both.param_steps == {"0": 4, "1": 4}
+    for p, q in zip(params, alone, strict=True):
+        np.testing.assert_allclose(backend.to_numpy(p), backend.to_numpy(q), rtol=1e-6)
+
+
 def test_patterns_that_come_again_need_no_new_plan(made):
     opt = gpuopt.Adam(arrays(0), backend="numpy")
     grads = arrays(1)

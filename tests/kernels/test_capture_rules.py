@@ -89,6 +89,34 @@ def test_a_first_capture_waits_for_what_used_its_memory_before(cupy_stand_in, de
         event.synchronize = lambda self: None
 
 
+def test_a_capture_waits_for_the_step_before_whose_numbers_it_replaces(
+    cupy_stand_in, device, monkeypatch
+):
+    """The host waits for an event that came after that step's last launch."""
+    stand_in, recorded, waited = cupy_stand_in, {}, []
+    record = stand_in.cuda.Stream.record
+
+    def records(stream, event):
+        recorded[event] = len(stand_in.events)
+        return record(stream, event)
+
+    monkeypatch.setattr(stand_in.cuda.Stream, "record", records)
+    monkeypatch.setattr(stand_in.cuda.Event, "synchronize", lambda event: waited.append(event))
+    opt, g, stream = gpuopt.SGD(device(ones()), lr=0.1), device(ones()), stand_in.cuda.Stream(7)
+    with stream:
+        for lr in (0.1, 0.2):
+            opt.lr = lr
+            opt.step(g, max_norm=1.0)
+        launched = len(stand_in.events)
+        assert stand_in.events[-1].kind == "launch"
+        opt.lr = 0.3
+        stream.begin_capture()
+        waited.clear()
+        opt.step(g, max_norm=1.0)
+        stream.end_capture()
+    assert max(recorded.get(event, 0) for event in waited) == launched
+
+
 def test_nothing_is_set_while_a_step_is_captured(cupy_stand_in, device):
     opt = gpuopt.Adam(device(ones()), lr=0.1)
     g, stream = device(ones()), cupy_stand_in.cuda.Stream(7)
