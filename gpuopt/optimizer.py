@@ -249,6 +249,7 @@ class Optimizer:
                 "inside `with opt.averages()` the parameters are not the optimizer's own; copy or "
                 "pickle it outside"
             )
+        self._backend.check_copies()
         one = np.empty(0)
         return {**self.__dict__, "_watch": None, "_same": (one, one)}
 

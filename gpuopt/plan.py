@@ -123,7 +123,7 @@ class Plan:
                 if grad is not None:
                     self.backend.assign(self.backend.view(grad, "the gradient"), 0)
         for sweep in self.sweeps:
-            sweep.launch.held = []
+            sweep.launch.let_go()
         if options.scaler and scaled:
             options.scaler.take(scaled)
         counts.norm = norm

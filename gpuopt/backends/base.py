@@ -117,9 +117,13 @@ class Launch(ABC):
             self.move(k, view, memory)
         return True
 
-    def rest(self) -> None:
-        """Keep no gradient alive: another launch takes over for some steps."""
+    def let_go(self) -> None:
+        """Keep no gradient of this step alive."""
         self.held = []
+
+    def rest(self) -> None:
+        """Keep no gradient alive, nor remember any: another launch takes over for some steps."""
+        self.let_go()
 
     def relocate(self, addresses: np.ndarray) -> bool:
         """Take this step's gradients, which lie at `addresses` (one per parameter of the optimizer)
@@ -179,6 +183,9 @@ class Backend(ABC):
     @abstractmethod
     def zeros_like(self, view: Any, dtype: np.dtype) -> Any:
         """New zeros of a view's shape, dense in the order in which the view lies, on its device."""
+
+    def check_copies(self) -> None:  # noqa: B027  most can
+        """TypeError where an optimizer cannot be copied or pickled with its arrays."""
 
     @abstractmethod
     def copy(self, view: Any) -> Any:

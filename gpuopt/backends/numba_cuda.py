@@ -67,6 +67,9 @@ class NumbaCudaBackend(DeviceBackend):
         self.check(view.memory, what)
         return view
 
+    def check_copies(self) -> None:
+        raise TypeError(gpu.NOT_COPIED)
+
     def memory(self, view: Any) -> Memory:
         """A view's, or a Numba array's, as all state is."""
         return view.memory if isinstance(view, View) else self.view(view, "an array").memory

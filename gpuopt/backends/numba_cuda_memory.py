@@ -16,6 +16,12 @@ from gpuopt.backends.memory import Memory, common_layout
 from gpuopt.backends.numba_cuda_device import SIMULATED, cuda
 
 
+NOT_COPIED = (
+    "an optimizer of the numba-cuda backend cannot be copied or pickled, as Numba's arrays cannot; "
+    "make another one and give it state_dict()"
+)
+
+
 @dataclass(slots=True, eq=False)
 class View:
     """Where an array lies, and the array itself, which keeps that memory."""
@@ -31,10 +37,7 @@ class View:
         return View(part_of_it, self.owner)
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError(
-            "an optimizer of the numba-cuda backend cannot be copied or pickled, as Numba's arrays "
-            "cannot; make another one and give it state_dict()"
-        )
+        raise TypeError(NOT_COPIED)
 
 
 def described(array: Any) -> Any:

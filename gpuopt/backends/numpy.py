@@ -59,8 +59,8 @@ class NumpyLaunch(HostLaunch):
     def move(self, k: int, view: np.ndarray, memory: Memory) -> None:
         self.tensors[k][1] = as_real(view)
 
-    def rest(self) -> None:
-        super().rest()
+    def let_go(self) -> None:
+        super().let_go()
         for arrays in self.tensors:
             arrays[1] = None
 
@@ -86,7 +86,6 @@ class NumpyLaunch(HostLaunch):
                 self.block, self.sweeping = None, (k, self.blocks(k))
             s = SimpleNamespace(**dict(zip(self.names, table[self.rows[k]], strict=True)))
             self.sweep(self.sweeping[1], s)
-            self.tensors[k][1] = None  # gradients are not kept alive until the next step
             self.todo.pop()
         self.sweeping = self.block = None
 

@@ -164,7 +164,8 @@ def test_arrays_of_other_libraries_are_updated_in_place(kind, cupy_stand_in):
     "given", [ones(3), Tensor(ones(3), (1, 0)), [1.0]], ids=["NumPy", "tensor", "list"]
 )
 def test_arrays_in_cpu_memory_are_refused(given, device):
-    with pytest.raises(TypeError, match=r"params\[0\] must lie in GPU memory"):
+    said = r"params\[0\] (must lie in GPU memory|is a list of numbers)"
+    with pytest.raises(TypeError, match=said):
         gpuopt.SGD([given], backend="cupy")
     opt = gpuopt.SGD([device(ones(3))], backend="cupy")
     with pytest.raises(TypeError, match=r"gradient .* must lie in GPU memory"):
