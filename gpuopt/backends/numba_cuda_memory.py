@@ -15,7 +15,6 @@ from gpuopt.backends.bfloat16 import bfloat16, is_torch_bfloat16, torch_bits
 from gpuopt.backends.memory import Memory, common_layout
 from gpuopt.backends.numba_cuda_device import SIMULATED, cuda
 
-
 NOT_COPIED = (
     "an optimizer of the numba-cuda backend cannot be copied or pickled, as Numba's arrays cannot; "
     "make another one and give it state_dict()"

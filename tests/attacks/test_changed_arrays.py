@@ -1,5 +1,5 @@
-"""Random changes of the user's arrays and containers between steps: a step goes on rightly, or raises
-ValueError and has changed nothing.
+"""Random changes of the user's arrays and containers between steps: a step goes on rightly, or it
+raises ValueError and has changed nothing.
 
 The long lane is `pytest -m long tests/attacks/test_changed_arrays.py`.
 """
