@@ -179,6 +179,18 @@ ROWS = {
             (0.85, 0.7075, []),
         ],
     ),
+    "rprop": (
+        CONSTANT,
+        (0.5, 0.25),
+        # a first step of lr, then of 1.2 lr; or each step by the update of the one before it
+        [(0.9, 0.78, [("Rprop", {})]), (1.0, 0.9, [])],
+    ),
+    "asgd": (
+        CONSTANT,
+        (0.5, -0.25),
+        # 1 - 0.1 (0.5 + 0.5), then eta = 0.1 / 1.05: 0.9 - eta (0.45 - 0.25)
+        [(0.9, 0.880952380952381, [("ASGD", {"lambd": 0.5, "alpha": 1.0})])],
+    ),
 }
 CASES = [
     pytest.param(rates, grads, (first, second), rule, options, id=f"{name}-{rule}")
@@ -209,7 +221,8 @@ def test_pytorch(rates, grads, expected, rule, options):
         opt.param_groups[0]["lr"] = lr
         p.grad = torch.full_like(p, g)
         opt.step()
-        np.testing.assert_allclose(p.item(), q, rtol=1e-14)
+        exact = 1e-7 if rule == "ASGD" else 1e-14  # PyTorch keeps eta in float32
+        np.testing.assert_allclose(p.item(), q, rtol=exact)
 
 
 @pytest.mark.parametrize("name", ROWS)
