@@ -182,6 +182,10 @@ class Fused:
     def _binding(self) -> Binding | None:
         return self._held.binding
 
+    def release(self) -> None:
+        """Give up the plans. RuntimeError if a graph holds one of their steps."""
+        alone(self._held.turn, self._held.release)
+
     @property
     def scaling(self) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """The loss scale, and whether a gradient is not finite, as GradScaler leaves them here."""

@@ -20,10 +20,11 @@ def alone(turn: dict[str, Any], work: Callable[..., Any], *args: Any) -> Any:
                 "does while a step is under way; take one step at a time, or make an optimizer for "
                 "each thread"
             )
-        return work(*args)
+        result = work(*args)
     finally:
         if "taken" in turn and turn["taken"] is mine:
             del turn["taken"]
+    return result
 
 
 def again(work: Callable[..., None], *args: Any) -> None:
