@@ -47,11 +47,11 @@ class Twins:
 
     def agree(self):
         for p, q in zip(*self.params, strict=True):
-            near(p, q)
+            near(p, q, self.name == "NAdam")
             mine, theirs = (o.state.get(x, {}) for o, x in zip(self.opts, (p, q), strict=True))
             for key, value in theirs.items():
                 if isinstance(value, torch.Tensor) and value.shape == mine[key].shape:
-                    near(mine[key], value)
+                    near(mine[key], value, self.name == "NAdam")
 
     def bits(self):
         params, opt = self.params[0], self.opts[0]
@@ -78,9 +78,10 @@ def laid(values, kind):
     return values.clone()
 
 
-def near(a, b):
+def near(a, b, rounded):
+    """Equal to float64's rounding, or to float32's, in which PyTorch keeps NAdam's product."""
     a, b = a.detach().double().numpy(), b.detach().double().numpy()
-    np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(a, b, rtol=1e-5 if rounded else 1e-7, atol=1e-6 if rounded else 1e-9)
 
 
 def other_settings(t):
