@@ -50,8 +50,9 @@ def everything(opt, p, backend, rngs):
     """All that a load may change, in a form that can be compared."""
     groups = [(g.follows, sorted(g.items())) for g in opt.param_groups]
     states = {name: repr(rng.bit_generator.state) for name, rng in rngs.items()}
-    carried = {k: v.tolist() for k, v in opt._stepper.settled_counts().carried.items()}
-    return bits(opt, p, backend), opt.lr, opt.rule, groups, carried, opt._stepper.norm, states
+    counts = opt._stepper.settled_counts()
+    carried = {k: v.tolist() for k, v in counts.carried.items()}
+    return bits(opt, p, backend), opt.rule, groups, carried, counts.norm, states
 
 
 def parts(path):

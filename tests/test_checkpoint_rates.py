@@ -107,4 +107,4 @@ def test_schedules_of_groups_are_kept_where_schedules_were_saved(load, tmp_path)
     fresh, _ = make(other_schedule, schedule, COMMON)
     load(opt, fresh, tmp_path)
     assert [g["lr"] for g in fresh.param_groups] == [schedule, other_schedule]
-    assert (fresh.lr, fresh.step_count) == (other_schedule, 1)
+    assert fresh.step_count == 1

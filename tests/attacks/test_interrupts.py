@@ -14,6 +14,8 @@ from tests.attacks.interrupting import alarms, duration, interrupted
 
 FEW, MANY = 60, 5000
 STEPS = 12  # of the trajectory that interrupted steps must stay on
+# Python, NumPy and JAX have code of their own in which an interrupt can only be told, not raised.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 TRIES = pytest.mark.parametrize("tries", [FEW, pytest.param(MANY, marks=pytest.mark.long)])
 SHAPES = [((300,), "f4"), ((7, 5), "f8"), ((40_000,), "f4"), ((), "f4")]
 

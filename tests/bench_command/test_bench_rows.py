@@ -38,7 +38,7 @@ def test_by_default_adam_at_all_sizes_and_every_rule_at_one():
     assert at_adam[:6] == [f"one tensor of 1e{k}" for k in range(3, 9)]
     assert set(at_adam[6:]) == set(rows.LISTS.values())
     others = {p.rule: p.list for p in found if p.rule != "Adam"}
-    assert len(others) == 10
+    assert len(others) == 12
     assert set(others.values()) == {"one tensor of 1e7"}
 
 

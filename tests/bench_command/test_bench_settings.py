@@ -49,7 +49,7 @@ def test_numbers_in_short(n, words):
 
 def test_names_in_any_case_and_all_of_them():
     assert settings.rule_names("adam,SGD,Adam") == ("Adam", "SGD")
-    assert len(settings.rule_names("all")) == 11
+    assert len(settings.rule_names("all")) == 13
     assert settings.rule_names(None) is None
     assert settings.peer_names("none") == ()
     assert "gpuopt.torch" in settings.peer_names("all")

@@ -10,7 +10,9 @@ from gpuopt.bench.traffic import Traffic, traffic
 from gpuopt.rules.base import Rule
 from gpuopt.rules.whole import WholeStep
 
-BUFFERS = {rules.SGD: 0, rules.Momentum: 1, rules.RMSprop: 1, rules.Adagrad: 1, rules.Lion: 1}
+BUFFERS = {rules.SGD: 0} | dict.fromkeys(
+    (rules.Momentum, rules.RMSprop, rules.Adagrad, rules.Lion, rules.ASGD), 1
+)
 
 
 @pytest.mark.parametrize("rule", rules.ALL)

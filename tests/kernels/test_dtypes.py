@@ -152,7 +152,7 @@ def test_integers_are_converted_in_packs(name, without_f16c):
 @pytest.mark.parametrize("name", HALVES)
 def test_a_sweep_of_them_is_vectorised(name, monkeypatch, tmp_path):
     monkeypatch.setenv("GPUOPT_CACHE_DIR", str(tmp_path))  # what was kept cannot be inspected
-    monkeypatch.setattr(numba_backend, "sweep_of", numba_backend.sweep_of.__wrapped__)
+    monkeypatch.setattr(numba_backend, "compiled", numba_backend.compiled.__wrapped__)
     p = np.ones(64, dtype_of(name))
     opt = gpuopt.Optimizer(p, rules.Adam(), lr=0.1, backend="numba")
     opt.step(np.ones(64, dtype_of(name)))
