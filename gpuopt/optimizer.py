@@ -1,6 +1,5 @@
 """The optimizer: parameters, groups, state, `step` and `state_dict`."""
 
-import operator
 import warnings
 from contextlib import AbstractContextManager
 from typing import Any
@@ -27,8 +26,6 @@ from gpuopt.parameters import check_rebound, make_params, own_views
 from gpuopt.rules.base import Rule, check_rule
 from gpuopt.stepping import Stepper
 from gpuopt.structure import Structure
-
-NOTHING = (None, None, None, False, False)  # what a plain step is asked for
 
 
 class Optimizer:
@@ -116,15 +113,19 @@ class Optimizer:
         or one was made read-only or came to lie otherwise. RuntimeError while another thread
         steps this optimizer.
         """
-        asked = (max_norm, max_value, loss_scale, skip_nonfinite, zero_grads)
-        with self._stepper.exclusive():
+        plain = max_norm is None and max_value is None and loss_scale is None
+        plain = plain and skip_nonfinite is False and zero_grads is False
+        stepper = self._stepper
+        with stepper.exclusive():
             options = PLAIN
-            if not all(map(operator.is_, asked, NOTHING)):
-                options = self._stepper.options_for(asked)
+            if not plain:
+                asked = (max_norm, max_value, loss_scale, skip_nonfinite, zero_grads)
+                options = stepper.options_for(asked)
             if self._own_values is not None:
                 raise RuntimeError("a step inside `with opt.averages()` would change the averages")
-            self._check_arrays()
-            self._stepper.take(self._structure.flatten(grads), options)
+            structure = self._structure
+            self._watch.check(structure.arrays_now() if structure.given is not None else None)
+            stepper.take(structure.flatten(grads), options)
 
     @property
     def grad_norm(self) -> float:

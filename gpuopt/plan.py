@@ -1,15 +1,13 @@
 """A plan: what a step does, worked out once and used as long as the gradients lie as they did."""
 
-import functools
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from gpuopt.backends.base import Backend
 from gpuopt.backends.host import HostLaunch
-from gpuopt.counts import Counts, Taken
+from gpuopt.counts import Counts
 from gpuopt.options import BARE, Options, Parts, clip_coefficient
 from gpuopt.rules.base import Rule
 from gpuopt.sweep import Sweep
@@ -39,6 +37,9 @@ class Plan:
         self.rows_hold = False  # whether the rows of all sweeps suit the step counts
         self.control = backend.control([sweep.launch for sweep in sweeps])
         self.find_active()
+        # a step between `prepare` and the end of `run`; what a GPU is told of it
+        self.coming: tuple[Any, ...] | None = None
+        self.inputs: list[Any] | None = None
 
     def find_active(self) -> None:
         """Which parameters have a gradient in this step: positions, or a slice for all."""
@@ -53,7 +54,8 @@ class Plan:
         for sweep in self.sweeps:
             if not sweep.launch.follow(grads):
                 return False
-            self.rows_hold &= not sweep.launch.changed
+            if sweep.launch.changed:
+                self.rows_hold = False
         return True
 
     def relocate(self, addresses: np.ndarray) -> bool:
@@ -65,21 +67,23 @@ class Plan:
                 return False
         return True
 
-    def prepare(
-        self, grads: tuple[Any, ...], counts: Counts, options: Options
-    ) -> Callable[[], None]:
-        """Work out all that a step needs, and return what takes the step and counts it. What raises
-        (a schedule, say) raises here, when nothing has changed; on a GPU also at the beginning of
-        what is returned."""
+    def prepare(self, grads: tuple[Any, ...], counts: Counts, options: Options) -> None:
+        """Work out all that `run` needs for a step. What raises (a schedule, say) raises here, when
+        nothing has changed; on a GPU also at the beginning of `run`."""
         if self.control is not None and self.control.needed(options):
-            inputs = [sweep.inputs(counts) for sweep in self.sweeps]
-            return functools.partial(self.run_on_device, inputs, grads, counts, options)
+            self.inputs = [sweep.inputs(counts) for sweep in self.sweeps]
+            self.coming = grads, counts, options, None, None, None
+            return
+        self.inputs = None
         if not self.rows_hold:
             self.find_rows(counts)
-        scale = options.scaler.scale if options.scaler else options.scale or 1.0
-        norm, found = self.measure(scale) if options.measures else (None, False)
-        skipped = found and options.skip_nonfinite
-        if not skipped:
+        norm, found, scale = None, False, 1.0
+        if not self.bare or options.measures:
+            scale = options.scaler.scale if options.scaler else options.scale or 1.0
+        if options.measures:
+            norm, found = self.measure(scale)
+        after = scaled = None
+        if not (found and options.skip_nonfinite):
             whole = {}
             if not self.bare:
                 factor = clip_coefficient(norm or 0.0, options.max_norm, options.norm_eps) / scale
@@ -87,9 +91,10 @@ class Plan:
             for sweep in self.sweeps:
                 sweep.fill(counts, **whole)
                 sweep.launch.begin()
-        after = None if skipped else counts.after(self.active)
-        scaled = options.scaler.after(found) if options.scaler and self.sweeps else None
-        return functools.partial(self.run_on_host, grads, counts, options, after, scaled, norm)
+            after = counts.after(self.active)
+        if options.scaler and self.sweeps:
+            scaled = options.scaler.after(found)
+        self.coming = grads, counts, options, after, scaled, norm
 
     def find_rows(self, counts: Counts) -> None:
         """Leave out tensors without a gradient, and share out the others among rows by their step
@@ -100,21 +105,21 @@ class Plan:
             self.find_active()
         self.rows_hold = True  # not before: an exception may have stopped it half-way
 
-    def run_on_host(
-        self,
-        grads: tuple[Any, ...],
-        counts: Counts,
-        options: Options,
-        after: Taken | None,
-        scaled: Any,
-        norm: float | None,
-    ) -> None:
-        """Launch the sweeps and count them; `after` is None for a step that is skipped. Called
-        again, it goes on where it was stopped."""
+    def run(self) -> None:
+        """Take the step that was prepared, and count it. On the CPU, called again after an
+        exception has stopped it, it goes on where it was."""
+        if self.coming is None:  # all is done
+            return
+        grads, counts, options, after, scaled, norm = self.coming
+        if self.inputs is not None:
+            self.coming = None
+            self.run_on_device(self.inputs, grads, counts, options)
+            return
         if after is not None:
             for sweep in self.sweeps:
                 sweep.launch.run(sweep.table)
-                sweep.carry(counts)
+                if sweep.carried:
+                    sweep.carry(counts)
             if self.fresh:
                 self.hand_over()
             counts.take(after)
@@ -124,9 +129,10 @@ class Plan:
                     self.backend.assign(self.backend.view(grad, "the gradient"), 0)
         for sweep in self.sweeps:
             sweep.launch.let_go()
-        if options.scaler and scaled:
+        if scaled and options.scaler:
             options.scaler.take(scaled)
         counts.norm = norm
+        self.coming = None
 
     def run_on_device(
         self, inputs: list[Any], grads: tuple[Any, ...], counts: Counts, options: Options

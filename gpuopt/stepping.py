@@ -72,12 +72,17 @@ class Stepper:
         same = plan is not None and (plan.parts is parts or plan.parts == parts)
         if plan is None or not same or not follows(plan, grads, addresses):
             self.plan = plan = self.other_plan(grads, parts)
-        change = plan.prepare(grads, self.counts, options)
         if self.backend.on_gpu:
             with signals_wait():
-                change()
-        else:
-            finish(change)
+                plan.prepare(grads, self.counts, options)
+                plan.run()
+            return
+        plan.prepare(grads, self.counts, options)
+        try:
+            plan.run()
+        except BaseException:  # of a signal handler: no half of a step is left
+            finish(plan.run)
+            raise
 
     def settled_counts(self) -> Counts:
         """How many steps were taken. Waits for a GPU that alone knows."""

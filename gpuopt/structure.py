@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple, NoReturn
 
+import numpy as np
+
 from gpuopt.arrays import is_array
 
 SHOWN = 10  # names in an error message
@@ -94,10 +96,10 @@ class Single(Structure):
     keys = ("0",)
 
     def flatten(self, grads: Any) -> tuple[Any, ...]:
+        if type(grads) is np.ndarray or grads is None or is_array(grads):
+            return (grads,)
         if isinstance(grads, (list, tuple)) and len(grads) == 1:
             return tuple(grads)
-        if grads is None or is_array(grads):
-            return (grads,)
         named = self.by_name(grads)
         if named is None:
             raise TypeError(f"grads must be one array, like params, got {kind(grads)}")

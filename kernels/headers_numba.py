@@ -107,12 +107,13 @@ def follow(grads, none, active, begins, flags, looks, reaches, written, tensors)
     not fit where it lies; 1 if those tensors have a gradient that have a row (as in `relocate`);
     2 if others have.
     """
-    moved, changed = False, False
+    moved, changed, noted = False, False, True
     row = tensors.shape[1] - 2
     for k in range(len(reaches)):
         array = word(grads + TUPLE_ITEMS + 8 * reaches[k, 0])
         given = array != none
         changed |= given != (tensors[k, row] >= 0)
+        noted &= given == active[k]
         if not given:
             continue
         if not matches(array, looks, begins[k]) or word(array + FLAGS) & flags != flags:
@@ -122,10 +123,10 @@ def follow(grads, none, active, begins, flags, looks, reaches, written, tensors)
             moved = True
             if not fits(address, reaches[k], written):
                 return 0
-    for k in range(len(reaches)):
+    for k in range(0 if noted and not moved else len(reaches)):
         array = word(grads + TUPLE_ITEMS + 8 * reaches[k, 0])
         active[k] = array != none
-        if moved and active[k]:
+        if active[k]:
             tensors[k, 1] = word(array + DATA)
     return 2 if changed else 1
 
@@ -155,7 +156,9 @@ def header_words(array):
     header = id(array)
     lengths = [word(header + SHAPE) + 8 * k for k in range(array.ndim)]
     steps = [word(header + STRIDES) + 8 * k for k in range(array.ndim)]
-    heads = [header + at for at in (DATA, NDIM, SHAPE, STRIDES, DTYPE, FLAGS)]
+    heads = [
+        header + at for at in (DATA, NDIM, SHAPE, DTYPE, FLAGS)
+    ]  # strides lie behind the shape
     return [(at, word(at)) for at in (*heads, *lengths, *steps)]
 
 

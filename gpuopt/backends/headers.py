@@ -47,11 +47,14 @@ class CompiledWatch(Watch):
         known = [array for array in self.all if isinstance(array, np.ndarray)]
         words = [pair for array in known for pair in headers().header_words(array)]
         self.words = np.array(words, np.int64).reshape(-1, 2)
+        self.without_containers = id(()), self.objects[:0], self.words
         self.by_python = any(not isinstance(array, np.ndarray) for _, array, _ in self.looked_at)
 
     def check(self, now: tuple[Any, ...] | None) -> None:
-        items, objects = ((), self.objects[:0]) if now is None else (now, self.objects)
-        same = self.read(id(items), objects, self.words)
+        if now is None:
+            same = self.read(*self.without_containers)
+        else:
+            same = self.read(id(now), self.objects, self.words)
         if self.by_python or not same:
             super().check(now)
         if not same:

@@ -88,7 +88,7 @@ class NumbaLaunch(HostLaunch):
         self.sweep = sweep_of(work.program, self.real.name, storage)
         self.done = np.zeros(1, np.int64)  # 1: the sweep of this step was done
         self.expect()
-        self.turn = nullcontext() if safe or threads <= 1 else ONE_AT_A_TIME
+        self.turn = None if safe or threads <= 1 else ONE_AT_A_TIME
         self.storage, self.threads = storage[1], max(threads, 1)
         self.compile()
 
@@ -98,11 +98,12 @@ class NumbaLaunch(HostLaunch):
         self.sweep(self.tensors, self.chunks, empty[:2], self.layouts, none, self.done)
         if not self.wakes:
             tables = self.tensors, self.chunks, empty, self.layouts, none, self.done
-            with self.turn:
+            with self.turn or nullcontext():
                 THREADS.learn(lambda: self.sweep(*tables))
         self.read = headers().follow if headers_are_readable() else unread
         reach, *rest = self.places
         self.read(id(()), id(None), self.active, *self.looks, reach[:0], *rest)
+        self.told = id(None), self.active, *self.looks, *self.places
 
     def expect(self) -> None:
         """Write down for `headers.follow` what the gradients look like and where they reach."""
@@ -113,7 +114,7 @@ class NumbaLaunch(HostLaunch):
         self.places = reaches(self.grads, self.work.at), forbidden(self.work), self.tensors
 
     def follow(self, grads: tuple[Any, ...]) -> bool:
-        found = self.read(id(grads), id(None), self.active, *self.looks, *self.places)
+        found = self.read(id(grads), *self.told)
         if not found:
             return super().follow(grads)
         self.changed = found == 2
@@ -137,7 +138,7 @@ class NumbaLaunch(HostLaunch):
 
     def square_sums(self) -> np.ndarray:
         norm, chunks, bounds, sums = self.norm
-        with self.turn:
+        with self.turn or nullcontext():
             norm(self.tensors, chunks, self.shared(bounds), self.layouts, sums)
         THREADS.have_worked()
         return sums
@@ -157,8 +158,14 @@ class NumbaLaunch(HostLaunch):
         self.done[0] = 0
 
     def run(self, table: np.ndarray) -> None:
-        if not self.done[0]:
+        if self.turn is None:
+            self.sweep_once(table)
+        else:
             with self.turn:
-                bounds = self.shared(self.either)
-                self.sweep(self.tensors, self.chunks, bounds, self.layouts, table, self.done)
+                self.sweep_once(table)
         THREADS.have_worked()
+
+    def sweep_once(self, table: np.ndarray) -> None:
+        if not self.done[0]:
+            bounds = self.shared(self.either)
+            self.sweep(self.tensors, self.chunks, bounds, self.layouts, table, self.done)

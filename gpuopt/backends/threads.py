@@ -14,8 +14,8 @@ from gpuopt.backends import forks
 LEAST = 32_768  # elements for which another thread is asked, if it is awake; docs/decisions.md
 WAKING = 262_144  # elements of a step for which threads that sleep are woken
 ONE_AT_A_TIME = threading.RLock()  # again by one thread: a signal handler may step, or fork
-SPINS = "1000"  # of a thread before it sleeps
-AWAKE = 30e-6  # seconds that it is awake then
+SPINS = "2000"  # of a thread before it sleeps
+AWAKE = 45e-6  # seconds that it is awake then
 LONG_AWAKE = 2e-3  # the same, where they spin for longer, or are woken soon
 SOON = 60e-6  # seconds after such a pause, in which they have done nothing
 
