@@ -3,16 +3,19 @@
 The long lane is `pytest -m long tests/attacks/test_interrupts.py`.
 """
 
+import itertools
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import gpuopt
-from tests.attacks.interrupting import alarms, duration, interrupted
+from tests.attacks.interrupting import Interrupter, alarms, duration, interrupted
 
 FEW, MANY = 60, 5000
+FILES = str(Path(gpuopt.__file__).parent)
 STEPS = 12  # of the trajectory that interrupted steps must stay on
 # Python, NumPy and JAX have code of their own in which an interrupt can only be told, not raised.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -80,6 +83,43 @@ def test_an_interrupted_step_is_whole(tries, case, backend):
             if now[1] != expected[1]:  # state that was made for a step which was not taken
                 assert count == 0
     assert caught > tries // 10
+
+
+@pytest.mark.parametrize("first", [0, 2])
+@pytest.mark.parametrize("backend", ["numba", "numpy"])
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("every", [401, pytest.param(1, marks=pytest.mark.long)])
+def test_an_interrupt_at_every_place_of_a_step(case, backend, first, every):
+    """`first`: steps that were taken before. (One place of `every`.)"""
+    rule, asked = CASES[case]
+
+    def make():
+        params = start()
+        opt = gpuopt.Optimizer(params, rule, lr=0.01, backend=backend)
+        for step in range(first):
+            opt.step(grads_of(step), **asked)
+        return opt, params
+
+    opt, params = make()
+    whole = {first: bytes_of(opt, params)}
+    for step in range(first, first + 3):
+        opt.step(grads_of(step), **asked)
+        whole[step + 1] = bytes_of(opt, params)
+    tries = 0
+    for at in itertools.count(random.Random(case).randrange(every), every):
+        opt, params = make()
+        grads = grads_of(first)
+        interrupter = Interrupter(at, FILES)
+        if not interrupter.run(lambda opt=opt, grads=grads: opt.step(grads, **asked)):
+            break
+        tries += 1
+        count = opt.step_count
+        assert count in (first, first + 1)
+        assert bytes_of(opt, params)[0] == whole[count][0], f"{interrupter.where}, {count} steps"
+        for step in range(count, first + 3):  # and it goes on rightly
+            opt.step(grads_of(step), **asked)
+        assert bytes_of(opt, params) == whole[first + 3], interrupter.where
+    assert tries >= 200 // every
 
 
 @TRIES

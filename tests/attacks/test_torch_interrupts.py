@@ -5,15 +5,14 @@ A run of steps is known beforehand: the gradients of step k, and all bits after 
 step is followed by whatever step is the next, by the count in PyTorch's state.
 """
 
-import dis
 import itertools
 import random
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.attacks.interrupting import Interrupter
 from tests.optional import optional
 from tests.torch_adapter.beside import parameters, torch
 
@@ -21,12 +20,6 @@ ours = optional("gpuopt.torch")
 FILES = str(Path(ours.__file__).parent)
 SHAPES = ((37,), (5, 7), (40_000,), ())
 SCALE = 1024.0
-STOPS = (
-    "CALL",
-    "RESUME",
-    "JUMP_BACKWARD",
-    "JUMP_ABSOLUTE",
-)  # after which CPython looks for signals
 
 
 class Steps:
@@ -103,47 +96,6 @@ class Steps:
         return "it is still at work" if self.opt._held.turn else None
 
 
-class Interrupter:
-    """Raises KeyboardInterrupt at the n-th place in gpuopt/torch at which CPython heeds signals."""
-
-    def __init__(self, at):
-        self.left, self.where = at, None
-        self.before = {}
-
-    def trace(self, frame, event, argument):
-        if not frame.f_code.co_filename.startswith(FILES):
-            return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        self.before[frame] = "RESUME"
-        return self.local
-
-    def local(self, frame, event, argument):
-        if event == "return":
-            self.before.pop(frame, None)
-        if event == "opcode":
-            last = self.before.get(frame, "")
-            self.before[frame] = dis.opname[frame.f_code.co_code[frame.f_lasti]]
-            if last.startswith(STOPS):
-                self.left -= 1
-                if self.left < 0 and self.where is None:
-                    name = Path(frame.f_code.co_filename).name
-                    self.where = f"{name}:{frame.f_lineno}"
-                    raise KeyboardInterrupt
-        return self.local
-
-    def run(self, work):
-        """Whether the place was come to."""
-        sys.settrace(self.trace)
-        try:
-            work()
-        except KeyboardInterrupt:
-            pass
-        finally:
-            sys.settrace(None)
-            self.before.clear()
-        return self.where is not None
-
-
 def two_kinds(monkeypatch):
     """As parameters on the CPU and on a GPU: two plans in every step."""
     kinds = itertools.cycle(["one", "other"])
@@ -189,7 +141,7 @@ def test_an_interrupt_at_every_place_of_a_step(case, first, every, monkeypatch):
         steps.begin()
         for _ in range(first):
             steps.step()
-        interrupter = Interrupter(at)
+        interrupter = Interrupter(at, FILES)
         steps.give_gradients()
         if not interrupter.run(steps.opt.step):
             break
